@@ -53,14 +53,25 @@ class Track:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Why an entry of the catalogue cannot be opened."""
+
+    reason: str  #: a short stable word, as in `TrackError`
+    message: str
+    advice: str
+    transient: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Due:
     """A track with what is to be done to it."""
 
     track: Track
     tasks: tuple[Task, ...]  #: due whatever the content turns out to be
-    tasks_if_changed: tuple[Task, ...] = ()  #: due, besides, only if the content is not `known_token`
-    known_token: str | None = None  #: content token of the track when it was last read
+    tasks_if_changed: tuple[Task, ...] = ()  #: due, besides, only if the content is not `known`'s
+    known: TrackFacts | None = None  #: the track's newest row, with the token of `tasks_if_changed`
     attempts: int = 0  #: how often it failed transiently before, in a row
+    problem: Problem | None = None  #: why it cannot be opened, if the catalogue knows already
     deaths: int = 0  #: how many workers died while it was in flight in this run
 
 

@@ -1,0 +1,50 @@
+# songscan: set up, scan, test. Needs Python 3.11 with venv, make and git; everything else is installed into .venv.
+#
+#   make scan [CATALOGUE=folder] [OUTPUT=folder] [FLAGS="..."]    scan a folder, or a demonstration catalogue
+#   make test                                                    set up and run the tests
+#   make check                                                   format, lint, types, tests: before every commit
+#   make bench                                                   measure, and write bench/RESULTS.md
+#   make lock                                                    resolve requirements.lock anew from setup.py
+
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUTPUT ?= scan
+READY := $(VENV)/.ready
+
+.PHONY: setup scan test check bench lock
+
+setup: $(READY)
+
+$(READY): requirements.lock setup.py
+	@command -v $(PYTHON) >/dev/null || { echo "songscan needs $(PYTHON); on Debian: apt-get install python3.11 python3.11-venv, or say make PYTHON=..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+scan: $(READY)
+ifdef CATALOGUE
+	$(BIN)/songscan scan "$(CATALOGUE)" "$(OUTPUT)" $(FLAGS)
+else
+	$(BIN)/songscan demo demo
+	$(BIN)/songscan scan demo "$(OUTPUT)" --max_failed_fraction=0.2 $(FLAGS)
+endif
+	$(BIN)/songscan show "$(OUTPUT)"
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+lock:
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links \
+		--generate-hashes --extra dev --custom-compile-command "make lock" setup.py --output-file requirements.lock

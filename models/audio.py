@@ -1,0 +1,225 @@
+"""Audio files to samples: the one door to decoding, encoding, resampling and downmixing.
+
+Conventions. Samples are float32 [frames, channels], full scale +-1.0, at the file's own rate and channels; a frame is
+one sample of each channel. Channels come in the order of WAVE_FORMAT_EXTENSIBLE: left, right, centre, LFE, back, side.
+Encoder delay and padding are trimmed, so that lengths are exact where the format tells them. libsndfile reads what it
+reads exactly and fast (PCM in WAV, RF64 and AIFF; FLAC), libav everything else, and whatever libsndfile gives up on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from models.encode import encode
+from models.formats import (
+    AudioError,
+    AudioInfo,
+    PathOrFd,
+    audio_stream,
+    libav_info,
+    open_container,
+    open_sndfile,
+    opened,
+    sndfile_info,
+)
+from models.packets import Outlet, TimeLine, decode_packets
+
+__all__ = ["AudioError", "AudioInfo", "Decoded", "decode", "downmix", "encode", "probe", "read", "resample"]
+
+FloatArray = npt.NDArray[np.float32]
+
+MIN_DAMAGED_S = 1.0  #: a damaged file with less than this is refused
+CLAIM_SLACK_S = 0.1  #: headers of lossy formats count delay and padding, or whole milliseconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """What came out of a file."""
+
+    info: AudioInfo
+    frames: int  #: length of the time line, silence for damaged packets included
+    decoded_frames: int  #: those that really decoded
+    damaged_packets: int  #: packets that were refused or missing
+    damaged_at_s: tuple[float, ...]  #: where, seconds from the first sample; the first 100
+    decoded_fraction: float  #: decoded_frames against the header's claim, or against `frames` where it claims nothing
+
+
+def probe(file: PathOrFd) -> AudioInfo:
+    """What the header of `file` (a path or a file descriptor) says, without decoding.
+
+    Raises:
+        AudioError: if it is not audio.
+        OSError: if it cannot be opened.
+    """
+    with opened(file) as name:
+        sound = open_sndfile(name)
+        if sound is not None:
+            with sound:
+                return sndfile_info(sound, name)
+        with open_container(name) as container:
+            return libav_info(container, audio_stream(container), name)
+
+
+def decode(file: PathOrFd, sink: Callable[[FloatArray], object], *, max_samples: int | None = None) -> Decoded:
+    """Decodes `file` into `sink`, block by block.
+
+    Args:
+        file: a path or an open file descriptor.
+        sink: called with fresh blocks [frames, channels] of about a second.
+        max_samples: limit on frames times channels.
+
+    Raises:
+        AudioError: `non_finite`, `too_long`, `not_decodable`; `too_short` if there is no sample, or if the file is
+            damaged and less than a second of it decodes; and what `probe` raises. The sink may have got blocks already.
+        OSError: if it cannot be opened.
+    """
+    with opened(file) as name:
+        sound = open_sndfile(name)
+        outlet = None
+        if sound is not None:
+            with sound:
+                info = sndfile_info(sound, name)
+                outlet = Outlet(sink, info, max_samples)
+                if _read_all(sound, outlet):
+                    return _checked(outlet, outlet.frames, 0, ())
+        return _decode_libav(name, sink, max_samples, outlet)
+
+
+def read(file: PathOrFd) -> tuple[FloatArray, Decoded]:
+    """The samples [frames, channels] of a whole file, and what is known of them. Raises as `decode` does."""
+    blocks: list[FloatArray] = []
+    decoded = decode(file, blocks.append)
+    return np.concatenate(blocks), decoded
+
+
+def _read_all(sound: soundfile.SoundFile, outlet: Outlet) -> bool:
+    """Whether libsndfile reads the file to the end that it claims itself."""
+    try:
+        while len(block := sound.read(sound.samplerate, "float32", always_2d=True)):
+            outlet.put(block)
+    except soundfile.LibsndfileError:
+        return False
+    return bool(sound.format != "FLAC" or outlet.frames >= sound.frames)
+
+
+def _decode_libav(
+    name: str, sink: Callable[[FloatArray], object], max_samples: int | None, before: Outlet | None
+) -> Decoded:
+    with open_container(name) as container:
+        stream = audio_stream(container)
+        outlet = before or Outlet(sink, libav_info(container, stream, name), max_samples)
+        tick_s = float(stream.time_base)
+        # Time stamps of Vorbis in Ogg jump by up to a block where long and short blocks meet.
+        tolerance_s = 0.05 if outlet.info.codec == "vorbis" else 2 * tick_s
+        line = TimeLine(outlet, skip_frames=outlet.frames, tolerance_s=tolerance_s)
+        decode_packets(container, stream, line)
+    if outlet.info.container == "ogg" and not _ends_ogg(name):
+        line.damaged()
+    return _checked(outlet, line.decoded_frames, line.damaged_packets, tuple(line.damaged_at_s))
+
+
+def _ends_ogg(name: str) -> bool:
+    """Whether the last page is whole and carries the end-of-stream mark: half an Ogg file is otherwise a sound one."""
+    with open(name, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 2 * 65307))  # the longest page, twice
+        tail = file.read()
+    start = tail.rfind(b"OggS")
+    page = tail[start:]
+    if start < 0 or len(page) < 27 or len(page) < 27 + page[26]:
+        return False
+    return bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
+
+
+def _checked(outlet: Outlet, decoded_frames: int, damaged_packets: int, damaged_at_s: tuple[float, ...]) -> Decoded:
+    outlet.check_finite()
+    info = outlet.info
+    claimed = outlet.frames if info.claimed_duration_s is None else info.claimed_duration_s * info.sample_rate_hz
+    slack = 0.0 if info.lossless or damaged_packets else CLAIM_SLACK_S * info.sample_rate_hz
+    whole = decoded_frames >= round(claimed - slack)
+    fraction = 1.0 if whole else max(0.0, min(decoded_frames / claimed, 1.0))
+    _check_length(info, decoded_frames, damaged_packets, fraction)
+    return Decoded(
+        info=info,
+        frames=outlet.frames,
+        decoded_frames=decoded_frames,
+        damaged_packets=damaged_packets,
+        damaged_at_s=damaged_at_s,
+        decoded_fraction=fraction,
+    )
+
+
+def _check_length(info: AudioInfo, decoded_frames: int, damaged_packets: int, fraction: float) -> None:
+    decoded_s = decoded_frames / info.sample_rate_hz
+    claim = "" if info.claimed_duration_s is None else f" of the {info.claimed_duration_s:.2f} s that the header claims"
+    if decoded_frames == 0 and (damaged_packets or info.claimed_duration_s):
+        what = f"nothing of this {info.codec} decodes{claim} ({damaged_packets} damaged packets)"
+        raise AudioError("not_decodable", what, "Encrypted, or a copy that broke off? Copy it again.")
+    if decoded_frames == 0:
+        raise AudioError(
+            "too_short", f"this {info.codec} holds no samples", "An export that was cancelled? Export it again."
+        )
+    if (damaged_packets or fraction < 1.0) and decoded_s < MIN_DAMAGED_S:
+        what = f"only {decoded_s:.3f} s decode{claim} ({damaged_packets} damaged packets)"
+        raise AudioError("too_short", what, f"A damaged file needs {MIN_DAMAGED_S:g} s to be of use: copy it again.")
+
+
+# Rate and channels ----------------------------------------------------------------------------------------------
+
+
+def resample(samples: FloatArray, from_hz: int, to_hz: int) -> FloatArray:
+    """`samples` [frames] or [frames, channels] at another rate, by soxr HQ; frames become round(frames * to / from).
+
+    >>> resample(np.zeros((44100, 2), np.float32), 44100, 16000).shape
+    (16000, 2)
+    """
+    if from_hz == to_hz:
+        return samples
+    resampled: FloatArray = soxr.resample(samples, from_hz, to_hz, quality="HQ")
+    return resampled
+
+
+_HALF = np.sqrt(0.5)  #: -3 dB
+#: Gains to left and right by number of channels, each taken to have this layout (ITU-R BS.775-3, table 2; the LFE is
+#: left out; a back centre goes to both sides as the surrounds do, split by -3 dB).
+_TO_STEREO: dict[int, tuple[list[float], list[float]]] = {
+    1: ([1.0], [1.0]),  # mono
+    2: ([1.0, 0.0], [0.0, 1.0]),  # L R
+    3: ([1.0, 0.0, _HALF], [0.0, 1.0, _HALF]),  # L R C
+    4: ([1.0, 0.0, _HALF, 0.0], [0.0, 1.0, 0.0, _HALF]),  # L R Lb Rb
+    5: ([1.0, 0.0, _HALF, _HALF, 0.0], [0.0, 1.0, _HALF, 0.0, _HALF]),  # L R C Lb Rb
+    6: ([1.0, 0.0, _HALF, 0.0, _HALF, 0.0], [0.0, 1.0, _HALF, 0.0, 0.0, _HALF]),  # L R C LFE Lb Rb
+    7: ([1.0, 0.0, _HALF, 0.0, 0.5, _HALF, 0.0], [0.0, 1.0, _HALF, 0.0, 0.5, 0.0, _HALF]),  # L R C LFE Cb Ls Rs
+    8: (
+        [1.0, 0.0, _HALF, 0.0, _HALF, 0.0, _HALF, 0.0],
+        [0.0, 1.0, _HALF, 0.0, 0.0, _HALF, 0.0, _HALF],
+    ),  # + Lb Rb Ls Rs
+}
+
+
+def downmix(samples: FloatArray, channels: int) -> FloatArray:
+    """`samples` [frames, 1..8] as mono or stereo, [frames, channels]; as they are if they are that already.
+
+    Stereo follows ITU-R BS.775-3, table 2, and may exceed full scale. Mono is the mean of that left and right, which is
+    3 dB below the table's mono: so two equal channels give what they hold, as every other library does it.
+
+    Raises:
+        ValueError: if neither mono nor stereo is asked for, or there are more than 8 channels.
+
+    >>> downmix(np.array([[0.5, 0.25]], np.float32), 1)
+    array([[0.375]], dtype=float32)
+    """
+    count = samples.shape[1]
+    if count == channels:
+        return samples
+    if channels not in (1, 2) or count not in _TO_STEREO:
+        raise ValueError(f"cannot mix {count} channels to {channels}: 1..8 go to 1 or 2")
+    gains = np.array(_TO_STEREO[count], np.float32).T  # [count, 2]
+    return samples @ (gains if channels == 2 else gains.mean(axis=1, keepdims=True))

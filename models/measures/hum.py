@@ -1,0 +1,156 @@
+"""Mains hum: 50 or 60 Hz and its harmonics, found as lines that never pause.
+
+The recording is brought down to 1.5 to 2.5 kHz and looked at in windows of 4 s, fine enough to tell 50 Hz from a low G
+(49.0 Hz), 60 Hz from a B (61.7 Hz). Per frequency, the level that nine in ten windows exceed is kept: notes come and
+go, hum stays. A line counts if it stands out from everything within 2.5 Hz; hum is a series of at least two lines at whole
+multiples of one frequency within 0.4 % of 50 or 60 Hz. A drone of another pitch is none. Levels are dBFS (mean square).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.fft import rfft
+
+from models.measures.blocks import Array, Meter, Samples, measured, power_db, within_float32
+from models.measures.spectrum import DIGITAL_SILENCE, LevelHistogram
+
+WINDOW_S = 4.0
+FEWEST_WINDOWS = 4  # 10 s of sound
+STILL_QUANTILE = 0.1
+MAINS_HZ = (50, 60)
+MAINS_WITHIN = 0.004  # how far the mains, or the speed of a tape, may be off
+HIGHEST_HZ = 480.0
+HARMONICS_HZ = 0.15  # how far a line may lie from its place in the series
+OVER_MEDIAN_DB, OVER_NEIGHBOURS_DB = 8.0, 3.0  # of a line
+ALL_OVER_NEIGHBOURS_DB = 10.0  # of all lines of a series together
+NEIGHBOURS_HZ = 2.5
+_LINE_BINS = 2  # a Hann window spreads a line over two bins on either side
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hum:
+    """Mains hum that was found."""
+
+    mains_hz: int  #: 50 or 60
+    level_dbfs: float  #: of all its lines together
+    frequency_hz: float  #: the fundamental as measured
+
+
+class HumMeter(Meter[Hum | None]):
+    """Mains hum; None if there is none or the recording has less than 10 s of sound."""
+
+    def __init__(self, sample_rate_hz: int, channels: int) -> None:
+        from scipy.signal import firwin  # here and below, since scipy.signal takes a second to import
+
+        super().__init__(sample_rate_hz, channels)
+        self._boxcar = max(1, sample_rate_hz // 8000)
+        self._step = max(1, round(sample_rate_hz / self._boxcar / 2000))
+        self.slow_rate_hz = sample_rate_hz / self._boxcar / self._step
+        self._taps = firwin(16 * self._step + 1, 0.7 / self._step).astype(np.float32)
+        self._unboxed = np.empty((channels, 0), np.float32)
+        self._unfiltered = np.zeros((channels, len(self._taps) - 1), np.float32)
+        self._size = 2 * round(self.slow_rate_hz * WINDOW_S / 2)
+        window = np.hanning(self._size + 1)[:-1]
+        # One-sided and scaled so that the bins of a line add up to its mean square.
+        self._window = (window * np.sqrt(2 / np.sum(window**2) / self._size)).astype(np.float32)
+        self._slow = np.empty((channels, 0), np.float32)
+        self._bins = int((HIGHEST_HZ + 10) / self.slow_rate_hz * self._size)
+        self._levels = LevelHistogram(self._bins)
+
+    def _fold(self, planes: Samples) -> None:
+        self._slow = np.concatenate([self._slow, self._decimated(within_float32(planes))], axis=1)
+        while self._slow.shape[1] >= self._size:
+            self._take(self._slow[:, : self._size])
+            self._slow = self._slow[:, self._size // 2 :]
+
+    def _decimated(self, planes: Samples) -> Samples:
+        """The block at the slow rate, in two steps: means of a few samples, then a filter that needs few taps."""
+        from scipy.signal import upfirdn
+
+        joined = np.concatenate([self._unboxed, planes], axis=1)
+        whole = joined.shape[1] // self._boxcar * self._boxcar
+        self._unboxed = joined[:, whole:].copy()
+        means = joined[:, :whole].reshape(self.channels, -1, self._boxcar).mean(2)
+        joined = np.concatenate([self._unfiltered, means], axis=1)
+        outputs = max(0, (joined.shape[1] - len(self._taps)) // self._step + 1)
+        self._unfiltered = joined[:, outputs * self._step :].copy()
+        first = (len(self._taps) - 1) // self._step  # outputs before that lack some of their input
+        return np.asarray(upfirdn(self._taps, joined, 1, self._step, axis=1)[:, first : first + outputs], np.float32)
+
+    def _take(self, slow: Samples) -> None:
+        parts = slow[:, : self._size // 8 * 8].reshape(self.channels, 8, -1)  # half seconds
+        if np.einsum("cps,cps->p", parts, parts).min() <= DIGITAL_SILENCE * slow.size / 8:
+            return  # hum pauses with the sound where silence was edited in
+        spectra = rfft((slow - slow.mean(1, keepdims=True)) * self._window, axis=1)[:, : self._bins]
+        self._levels.add((spectra.real**2 + spectra.imag**2).mean(0))
+
+    def _conclude(self) -> Hum | None:
+        if self._levels.moments < FEWEST_WINDOWS:
+            return None
+        still = self._levels.quantile(STILL_QUANTILE)
+        series = [_series(still, self.slow_rate_hz / self._size, mains) for mains in MAINS_HZ]
+        found = [hum for hum in series if hum is not None]
+        return max(found, key=lambda hum: hum.level_dbfs, default=None)
+
+
+class _Line(NamedTuple):
+    harmonic: int
+    fundamental_hz: float
+    power: float
+    prominence_db: float  # over everything within NEIGHBOURS_HZ
+    stands_out: bool
+
+
+def _series(still: Array, bin_hz: float, mains_hz: int) -> Hum | None:
+    """The lines of one mains frequency, None unless two or more stand out and agree on the fundamental."""
+    harmonics = range(1, int(HIGHEST_HZ / mains_hz) + 1)
+    peaks = [peak for h in harmonics if (peak := _line(still, bin_hz, mains_hz, h)) is not None]
+    lines = [peak for peak in peaks if peak.stands_out]
+    best = max((_agreeing(lines, line.fundamental_hz) for line in lines), key=_power, default=[])
+    if len(best) < 2 or best[0].harmonic > 3 or sum(line.prominence_db for line in best) < ALL_OVER_NEIGHBOURS_DB:
+        return None
+    fundamental_hz = sum(line.fundamental_hz * line.power for line in best) / _power(best)
+    level_dbfs = power_db(_power(_agreeing(peaks, fundamental_hz)))  # with lines that the music half hides
+    return Hum(mains_hz=mains_hz, level_dbfs=level_dbfs or 0.0, frequency_hz=fundamental_hz)
+
+
+def _agreeing(lines: list[_Line], fundamental_hz: float) -> list[_Line]:
+    """The lines that are whole multiples of a fundamental, none if that is a single one."""
+    agreeing = [line for line in lines if abs(line.fundamental_hz - fundamental_hz) * line.harmonic <= HARMONICS_HZ]
+    return agreeing if len(agreeing) > 1 else []
+
+
+def _power(lines: list[_Line]) -> float:
+    return sum(line.power for line in lines)
+
+
+def _line(still: Array, bin_hz: float, mains_hz: int, harmonic: int) -> _Line | None:
+    """The highest peak at a harmonic of the mains, None if what is there is no peak of its own."""
+    near_hz = mains_hz * harmonic
+    reach, middle = int(np.ceil(near_hz * MAINS_WITHIN / bin_hz)) + 1, round(near_hz / bin_hz)
+    peak = middle - reach + int(still[middle - reach : middle + reach + 1].argmax())
+    frequency_hz = (peak + _offset_bins(still, peak)) * bin_hz
+    if still[peak] < still[peak - 1 : peak + 2].max() or abs(frequency_hz - near_hz) > near_hz * MAINS_WITHIN:
+        return None
+    around = int(NEIGHBOURS_HZ / bin_hz)
+    beside = np.r_[still[peak - around : peak - _LINE_BINS - 1], still[peak + _LINE_BINS + 2 : peak + around + 1]]
+    prominence_db = float(10 * np.log10(still[peak] / beside.max()))
+    over_median_db = float(10 * np.log10(still[peak] / np.median(beside)))
+    power = float(still[peak - _LINE_BINS : peak + _LINE_BINS + 1].sum())
+    stands_out = prominence_db >= OVER_NEIGHBOURS_DB and over_median_db >= OVER_MEDIAN_DB
+    return _Line(harmonic, frequency_hz / harmonic, power, prominence_db, stands_out)
+
+
+def _offset_bins(still: Array, peak: int) -> float:
+    """How far a line lies from its highest bin: of a Hann window, (2 r - 1) / (r + 1), r the ratio of amplitudes."""
+    left, top, right = np.sqrt(still[peak - 1 : peak + 2])
+    ratio = max(left, right) / top
+    return float(np.sign(right - left) * (2 * ratio - 1) / (ratio + 1))
+
+
+def hum(samples: Samples, sample_rate_hz: int) -> Hum | None:
+    """Mains hum of a whole recording, [frames] or [frames, channels]; None if there is none or below 10 s of sound."""
+    return measured(HumMeter, samples, sample_rate_hz)

@@ -1,0 +1,239 @@
+"""Decoding packet by packet with libav, so that damage costs what it hit and nothing more.
+
+Conventions. The time line begins with the first sample that is to be heard (encoder delay is trimmed by libav) and is
+told by the packets' time stamps. A packet that is refused or missing becomes silence of its length, and is counted.
+Frames whose rate or channels differ from the first frame's are converted to those of the first, and are no damage.
+Blocks are float32 [frames, channels], full scale +-1.0, about a second each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from models.formats import AudioError, AudioInfo
+
+FloatArray = npt.NDArray[np.float32]
+
+MAX_DAMAGED_AT = 100  #: so many places of damage are kept
+MAX_GAP_S = 600.0  #: a jump of the time stamps beyond this is a broken clock, not a gap to fill
+HELD_BACK_FRAMES = 16384  #: kept until the end, which may trim them: more than a packet of any codec holds
+
+
+class Outlet:
+    """Where the blocks go: counts them, and refuses what is too long or not a number."""
+
+    def __init__(self, sink: Callable[[FloatArray], object], info: AudioInfo, max_samples: int | None) -> None:
+        self.sink = sink
+        self.info = info
+        self.max_frames = None if max_samples is None else max_samples // info.channels
+        self.frames = 0
+        self.non_finite = 0
+        self.first_non_finite = 0
+
+    def put(self, block: FloatArray) -> None:
+        """Passes `block` on.
+
+        Raises:
+            AudioError: `too_long`.
+        """
+        if self.max_frames is not None and self.frames + len(block) > self.max_frames:
+            limit_s = self.max_frames / self.info.sample_rate_hz
+            what = f"the recording is longer than the limit of {limit_s:.0f} s ({self.max_frames} frames)"
+            raise AudioError("too_long", what, "Split it, or raise the limit on the decoded size.")
+        if not is_finite(block):
+            bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
+            if not self.non_finite:
+                self.first_non_finite = self.frames + int(bad[0])
+            self.non_finite += int((~np.isfinite(block)).sum())
+        self.sink(block)
+        self.frames += len(block)
+
+    def check_finite(self) -> None:
+        """Raises AudioError `non_finite` if a sample was NaN or infinite."""
+        if self.non_finite:
+            at_s = self.first_non_finite / self.info.sample_rate_hz
+            where = f"frame {self.first_non_finite} ({at_s:.3f} s)"
+            what = f"{self.non_finite} samples are NaN or infinite, the first in {where}"
+            raise AudioError("non_finite", what, "A faulty export of floating-point audio: export it again.")
+
+
+def is_finite(block: FloatArray) -> bool:
+    """Whether no sample is NaN or infinite. The dot product is several times cheaper than np.isfinite."""
+    flat = block.ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.dot(flat, flat))) or bool(np.isfinite(block).all())
+
+
+class TimeLine:
+    """Joins decoded frames into blocks, with silence where packets are missing.
+
+    Args:
+        skip_frames: so many frames have gone to the outlet already, from another decoder.
+        tolerance_s: deviations of the time stamps that are no gaps.
+    """
+
+    def __init__(self, outlet: Outlet, *, skip_frames: int = 0, tolerance_s: float = 0.0) -> None:
+        self.outlet = outlet
+        self.skip_frames = skip_frames
+        self.tolerance_s = tolerance_s
+        self.rate_hz = outlet.info.sample_rate_hz
+        self.position = 0  #: frames so far, silence included
+        self.decoded_frames = 0
+        self.damaged_packets = 0
+        self.damaged_at_s: list[float] = []
+        self.origin: int | None = None  #: time stamp of frame 0, in frames
+        self.form: tuple[str, int, int] | None = None  #: sample format, channels and rate of the first frame
+        self.template: Any = None
+        self.fifo = av.AudioFifo()
+        self.packer = av.AudioResampler(format="flt")
+        self.foreign: tuple[tuple[str, int, int], Any] | None = None
+
+    def damaged(self, packet: Any = None) -> None:
+        """Counts a packet that is damaged or missing: where its time stamp says, or here."""
+        self.damaged_packets += 1
+        at = self.position
+        if packet is not None and packet.pts is not None and self.origin is not None:
+            at = max(at, _frames(packet.pts, packet, self.rate_hz) - self.origin)
+        if len(self.damaged_at_s) < MAX_DAMAGED_AT:
+            self.damaged_at_s.append(at / self.rate_hz)
+
+    def add(self, frame: Any, known_loss: bool) -> None:
+        """Adds a decoded frame at its place. `known_loss`: the gap before it is counted as damage already."""
+        form = (frame.format.name, frame.layout.nb_channels, frame.sample_rate)
+        if self.form is None:
+            self.form, self.template = form, frame
+        if frame.pts is not None:
+            self._keep_time(frame, known_loss)
+            frame.pts = None  # else the FIFO checks it
+        if form == self.form:
+            self._append(frame)
+        else:
+            self._append_foreign(frame, form)
+
+    def _append(self, frame: Any) -> None:
+        self.fifo.write(frame)
+        self.position += frame.samples
+        self.decoded_frames += frame.samples
+        if self.fifo.samples >= self.rate_hz + HELD_BACK_FRAMES:
+            self._emit(self.rate_hz)
+
+    def _append_foreign(self, frame: Any, form: tuple[str, int, int]) -> None:
+        if self.foreign is None or self.foreign[0] != form:
+            first = self.template
+            self.foreign = form, av.AudioResampler(first.format, first.layout, first.sample_rate)
+        for converted in self.foreign[1].resample(frame):
+            converted.pts = None
+            converted.time_base = self.template.time_base  # else the FIFO refuses it
+            self._append(converted)
+
+    def _keep_time(self, frame: Any, known_loss: bool) -> None:
+        base = frame.time_base
+        at = frame.pts * self.rate_hz * base.numerator // base.denominator
+        if self.origin is None:
+            self.origin = at - self.position
+            return
+        gap = at - self.origin - self.position
+        tolerance = max(self.tolerance_s * self.rate_hz, frame.samples / 2)
+        if -tolerance <= gap <= tolerance:
+            return
+        if not known_loss and gap > 0:
+            self.damaged()
+        if 0 < gap <= MAX_GAP_S * self.rate_hz:
+            self.silence(gap)
+        else:
+            self.origin = at - self.position  # another stream chained to the first, or a broken clock
+
+    def shift(self, frames: int) -> None:
+        """Adds silence that the time stamps do not know of."""
+        self.silence(frames)
+        if self.origin is not None:
+            self.origin -= frames
+
+    def silence(self, frames: int) -> None:
+        """Adds `frames` frames of silence."""
+        self._emit(self.fifo.samples)
+        for start in range(0, frames, self.rate_hz):
+            self._put(np.zeros((min(self.rate_hz, frames - start), self.outlet.info.channels), np.float32))
+        self.position += frames
+
+    def finish(self, end: int | None) -> None:
+        """Passes on what is held back, up to frame `end` of the time line."""
+        if end is not None and 0 < self.position - end < self.fifo.samples:
+            self.decoded_frames -= self.position - end
+            self._emit(self.fifo.samples - (self.position - end))
+            self.position = end
+        else:
+            self._emit(self.fifo.samples)
+
+    def _emit(self, frames: int) -> None:
+        if frames <= 0:
+            return
+        for packed in self.packer.resample(self.fifo.read(frames)):
+            count = packed.samples * self.outlet.info.channels
+            block = np.frombuffer(packed.planes[0], np.float32, count).reshape(packed.samples, -1)
+            self._put(block.copy())
+
+    def _put(self, block: FloatArray) -> None:
+        skipped = min(self.skip_frames, len(block))
+        self.skip_frames -= skipped
+        block = block[skipped:]
+        if not self.outlet.info.codec.startswith("pcm_f") and not is_finite(block):
+            self.damaged()  # a lossy decoder made it from garbage
+            block[~np.isfinite(block)] = 0.0
+        if len(block):
+            self.outlet.put(block)
+
+
+def decode_packets(container: Any, stream: Any, line: TimeLine) -> None:
+    """Decodes `stream` into `line`."""
+    clockless = container.format.name in ("mp3", "aac")  # time stamps are made by counting packets
+    good_bytes = good_packets = 0
+    known_loss, end, loss_end = False, None, None
+    for packet in _packets(container, stream, line):
+        try:
+            frames = packet.decode()
+        except av.error.MemoryError:
+            raise
+        except av.FFmpegError:
+            line.damaged(packet)
+            known_loss, loss_end = True, _end(packet, line)
+            if clockless and good_packets and packet.duration:
+                lost = round(packet.size * good_packets / good_bytes)
+                line.shift(max(lost - 1, 0) * _frames(packet.duration, packet, line.rate_hz))
+            continue
+        for frame in frames:
+            line.add(frame, known_loss)
+            known_loss, loss_end = False, None
+        if packet.size:
+            good_bytes, good_packets = good_bytes + packet.size, good_packets + 1
+            end = _end(packet, line) if container.format.name.startswith("mov") else None
+    if loss_end is not None and 0 < loss_end - line.position <= MAX_GAP_S * line.rate_hz:
+        line.silence(loss_end - line.position)
+    line.finish(end)
+
+
+def _packets(container: Any, stream: Any, line: TimeLine) -> Iterator[Any]:
+    """The packets of `stream`; a demuxer that gives up counts as a damaged packet."""
+    try:
+        yield from container.demux(stream)
+    except av.error.MemoryError:
+        raise
+    except av.FFmpegError:
+        line.damaged()
+
+
+def _end(packet: Any, line: TimeLine) -> int | None:
+    """Where `packet` ends on the time line; the last packet of an M4A tells so where the padding begins."""
+    if packet.pts is None or line.origin is None:
+        return None
+    return _frames(packet.pts + (packet.duration or 0), packet, line.rate_hz) - line.origin
+
+
+def _frames(ticks: int, packet: Any, rate_hz: int) -> int:
+    base = packet.time_base
+    return int(ticks * rate_hz * base.numerator // base.denominator)

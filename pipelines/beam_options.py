@@ -1,0 +1,52 @@
+"""songscan's flags among Beam's. A module of its own: `python -m pipelines.scan` must not define it twice."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
+
+from pipelines import options as flags
+from transforms.errors import MisuseError
+
+
+class ScanOptions(PipelineOptions):
+    """songscan's flags among Beam's; the last four are set by the launcher, not by hand."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        flags.add_flags(parser)
+        parser.add_argument("--share", help=argparse.SUPPRESS)
+        parser.add_argument("--run_id", help=argparse.SUPPRESS)
+        parser.add_argument("--journal", help=argparse.SUPPRESS)
+        parser.add_argument("--stop_file", help=argparse.SUPPRESS)
+
+
+def parse(argv: Sequence[str]) -> PipelineOptions:
+    """Beam's options from a command line in which every flag is known to songscan or to Beam.
+
+    Raises:
+        MisuseError: naming a flag that nobody knows, and the likeliest one meant.
+    """
+    known = {f"--{name}" for cls in [PipelineOptions, *PipelineOptions.__subclasses__()] for name in _flags_of(cls)}
+    for argument in argv:
+        flag = argument.split("=")[0]
+        if flag.startswith("--") and flag not in known:
+            near = difflib.get_close_matches(flag, known, n=1)
+            raise MisuseError(
+                f"unknown flag {flag}", f"did you mean {near[0]}?" if near else "see songscan scan --help"
+            )
+    options = PipelineOptions(list(argv))
+    options.view_as(SetupOptions).save_main_session = False
+    runner = options.view_as(StandardOptions)
+    runner.runner = runner.runner or flags.LOCAL_RUNNER
+    return options
+
+
+def _flags_of(cls: type[PipelineOptions]) -> set[str]:
+    parser = argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
+    if hasattr(cls, "_add_argparse_args"):
+        cls._add_argparse_args(parser)
+    return {option.removeprefix("--") for action in parser._actions for option in action.option_strings}

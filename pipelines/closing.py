@@ -1,0 +1,93 @@
+"""After a run: tracks that moved or went, the line in `runs`, and what is told about it all."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipelines.outcome import DONE, FAILED, INTERRUPTED
+from pipelines.progress import clock
+from transforms import changes, tables
+from transforms.ledger import Plan
+from transforms.records import Run, TrackFacts
+from transforms.store import write_table
+
+_TOLD = 10  # messages and kinds of failure on the terminal; all are in the tables
+
+
+def note_changes(output: str, run_id: str, plan: Plan) -> list[str]:
+    """Writes that tracks were removed or moved, as new rows of `tracks`; the same in words, with duplicates."""
+    connection = tables.connect(output)
+    new_tokens = changes.tokens(connection, plan.perhaps_moved)
+    moved = dict(changes.moved(plan.removed, new_tokens))
+    now = datetime.now(UTC)
+    rows = []
+    for track_id in plan.removed:
+        known = connection.execute("FROM tracks WHERE track_id = ?", [track_id]).to_arrow_table().to_pylist()
+        facts = {name: known[0][name] for name in TrackFacts.__dataclass_fields__}
+        to = moved.get(track_id)
+        facts |= {"run_id": run_id, "time": now, "state": "moved" if to else "removed", "moved_to": to}
+        rows.append(TrackFacts(**facts))
+    if rows:
+        name = f"{run_id}-changes.parquet"
+        write_table(output, "tracks", name, rows)
+        write_table(output, "work", name, [])  # commits them
+    words = [f"moved: {old} is now {new}" for old, new in moved.items()]
+    words += [f"removed: {track_id}" for track_id in plan.removed if track_id not in moved]
+    return words + [f"the same bytes: {', '.join(ids)}" for ids in changes.duplicates(connection)]
+
+
+def tell_run(run: Run, output: str, console: Console) -> None:
+    """The summary of a run on the terminal."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name in ("listed", "not_audio", "up_to_date", "withheld", "written", "dead_lettered"):
+        table.add_row(name.replace("_", " "), f"{getattr(run, name):,}")
+    console.print(f"run {run.run_id}: {run.status}", style="bold", highlight=False)
+    console.print(table)
+    if run.wall_s and run.audio_hours:
+        speed = run.audio_hours * 3600 / run.wall_s
+        console.print(
+            f"{run.audio_hours:.2f} h of audio in {clock(run.wall_s)} ({speed:.0f}x real time)", highlight=False
+        )
+    for message in run.messages[:_TOLD]:
+        console.print(f"note: {escape(repr(message)[1:-1])}", highlight=False, soft_wrap=True)
+    if len(run.messages) > _TOLD:
+        console.print(f"... and {len(run.messages) - _TOLD} more notes", highlight=False)
+    tell_failures(run, output, console)
+    console.print(f"see it: songscan show {output}", highlight=False, soft_wrap=True)
+
+
+def tell_failures(run: Run, output: str, console: Console) -> None:
+    """The kinds of failure of this run, the commonest first, with an example and advice each."""
+    rows = (
+        tables.connect(output)
+        .execute(
+            "SELECT reason, count(DISTINCT track_id) AS n, min(track_id), arg_min(error, track_id), "
+            "arg_min(advice, track_id) FROM dead_letters_history WHERE run_id = ? "
+            "GROUP BY reason ORDER BY n DESC, reason",
+            [run.run_id],
+        )
+        .fetchall()
+    )
+    for reason, count, track_id, error, advice in rows[:_TOLD]:
+        example = f"{track_id!r}: {error!r}. {advice}"
+        console.print(f"failed: {count} x {reason}, such as {escape(example)}", highlight=False, soft_wrap=True)
+
+
+def status_of(run: Run, max_failed_fraction: float, console: Console) -> int:
+    """The exit status of a run; says why if it is not 0."""
+    if run.status == "interrupted":
+        console.print("interrupted: what was finished is kept, and the next run goes on from there", highlight=False)
+        return INTERRUPTED
+    taken = run.written + run.dead_lettered
+    if run.dead_lettered > max_failed_fraction * taken:
+        console.print(
+            f"failed: {run.dead_lettered} of {taken} tracks taken, more than --max_failed_fraction="
+            f"{max_failed_fraction:g} allows",
+            highlight=False,
+        )
+        return FAILED
+    return DONE

@@ -1,0 +1,196 @@
+"""What surrounds a local scan: the lock, the plan, the pipeline under watch, the line in `runs`, the summary.
+
+Light on purpose: Beam is imported by the pipeline's own process, which starts while the catalogue is being listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import shutil
+import socket
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from pipelines.closing import note_changes, status_of, tell_run
+from pipelines.lock import lock
+from pipelines.options import LOCAL_RUNNER, REMOTE_RUNNERS, ScanSettings, parse_scan
+from pipelines.planning import cores, make_plan, show_plan, tell_plan
+from pipelines.progress import Progress
+from pipelines.supervise import PIPELINE, Interrupt, Worker, watch
+from pipelines.version import VERSION
+from transforms import parts, tables
+from transforms.errors import MisuseError, RunError
+from transforms.ledger import Plan
+from transforms.records import Run
+from transforms.shares import Share, remaining
+from transforms.store import write_table
+
+
+@dataclass
+class Launch:
+    """One run, from its plan to its line in `runs`."""
+
+    settings: ScanSettings
+    argv: Sequence[str]
+    console: Console
+    lock_fd: int
+    command: Sequence[str] = PIPELINE
+    run_id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}")
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    messages: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.settings.output, "state", "run")
+        self.log = Path(self.settings.output, "state", "run.log")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self.log.write_text("", encoding="utf-8")
+        Path(self.settings.output, "tables").mkdir(exist_ok=True)
+        for path in parts.sweep(self.settings.output):
+            self.messages.append(f"swept away what a dead run left: {path}")
+
+    def workers(self, count: int) -> list[Worker]:
+        """So many pipeline processes, waiting for their plans."""
+        threads = max(1, cores() // count)
+        return [Worker(self.argv, self.run_id, self.log, self.lock_fd, threads, self.command) for _ in range(count)]
+
+    def plan(self) -> Plan:
+        """Lists the catalogue and subtracts the ledger."""
+        return make_plan(self.settings, self.settings.output, str(self.folder / "plan.parquet"), self.messages)
+
+    def rest(self, worker: Worker) -> Share | None:
+        """What a worker that died has left of its share; None if nothing is."""
+        rows = tables.connect(self.settings.output).execute(
+            "SELECT track_id FROM parts.tracks WHERE run_id = ?", [self.run_id]
+        )
+        done = {track_id for (track_id,) in rows.fetchall()}
+        path = str(self.folder / f"rest-{worker.process.pid}.parquet")
+        assert worker.share is not None
+        return remaining(worker.share, path, done, worker.deaths)
+
+
+def launch(argv: Sequence[str], command: Sequence[str] = PIPELINE) -> int:
+    """Plans a scan and runs it; the exit status (see pipelines/outcome.py).
+
+    Raises:
+        MisuseError: if the flags make no sense.
+        RunError: if the run cannot go on.
+    """
+    settings, beam_flags = parse_scan(argv)
+    count, more = local_workers(beam_flags)
+    check_places(settings)
+    console = Console()
+    if settings.plan:
+        return show_plan(settings, console)
+    with lock(settings.output) as lock_fd:
+        return scan(Launch(settings, [*argv, *more], console, lock_fd, command), count)
+
+
+def local_workers(beam_flags: Sequence[str]) -> tuple[int, list[str]]:
+    """How many workers there are, and what else to tell each.
+
+    Each is a process with a pipeline of its own, as many as `--direct_num_workers` says (0 and the default:
+    one a core). With a runner named by hand there is one, and Beam's flags mean what Beam says.
+
+    Raises:
+        MisuseError: if the number is none.
+        RunError: if the runner is a remote one.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--runner")
+    parser.add_argument("--direct_num_workers", type=int, default=0)
+    try:
+        known, _ = parser.parse_known_args(list(beam_flags))
+    except argparse.ArgumentError as error:
+        raise MisuseError(str(error), "give the number of worker processes, 0 for one a core") from None
+    if known.runner in REMOTE_RUNNERS:
+        raise RunError(
+            f"--runner={known.runner} cannot be submitted yet",
+            "the job graph stands (tests/pipelines/test_graph.py); the ledger and the plan on gs:// do not",
+        )
+    if known.runner not in (None, LOCAL_RUNNER):
+        return 1, []
+    return known.direct_num_workers or cores(), ["--direct_num_workers=1"]
+
+
+def check_places(settings: ScanSettings) -> None:
+    """Refuses an output that is somebody else's folder, or that lies within the catalogue.
+
+    Raises:
+        MisuseError: saying which.
+    """
+    output = Path(settings.output)
+    if output.exists() and not output.is_dir():
+        raise MisuseError(f"{settings.output} is a file", "give a folder for the output")
+    if output.is_dir() and any(output.iterdir()) and not (output / "state").is_dir():
+        raise MisuseError(
+            f"{settings.output} is not empty, and not an output of songscan",
+            "the order is: songscan scan INPUT OUTPUT; give an empty or new folder for the output",
+        )
+    if Path(settings.input).is_dir() and output.resolve().is_relative_to(Path(settings.input).resolve()):
+        raise MisuseError(
+            f"the output {settings.output} lies within the catalogue {settings.input}",
+            "give a folder elsewhere, or the files that songscan writes would be scanned as well",
+        )
+
+
+def scan(run: Launch, count: int) -> int:
+    """Plans, runs and tells; the exit status."""
+    interrupt = Interrupt(lambda text: run.console.print(text, highlight=False))
+    workers = run.workers(count)
+    try:
+        with interrupt.listening():
+            plan = run.plan()
+            tell_plan(plan, run.console)
+            follow(run, workers, plan, interrupt)
+    finally:
+        for worker in workers:
+            worker.close()
+        shutil.rmtree(run.folder, ignore_errors=True)
+    return conclude(run, workers, plan, interrupted=interrupt.count > 0)
+
+
+def follow(run: Launch, workers: Sequence[Worker], plan: Plan, interrupt: Interrupt) -> None:
+    """Deals the plan out to the workers and stays with them until all is done."""
+    for number, worker in enumerate(workers):
+        share = Share(path=plan.path, first=number, step=len(workers))
+        worker.go(share if number < plan.shards else None)
+    with Progress([worker.tally for worker in workers], plan.due, run.console) as progress:
+        run.messages += watch(workers, run.rest, progress, interrupt)
+
+
+def conclude(run: Launch, workers: Sequence[Worker], plan: Plan, *, interrupted: bool) -> int:
+    """Writes what the run leaves besides tracks, tells how it went; the exit status."""
+    settings = run.settings
+    finished: Counter[str] = sum((worker.tally.finished for worker in workers), Counter())
+    run.messages += note_changes(settings.output, run.run_id, plan)
+    counts = Run(
+        run_id=run.run_id,
+        time=run.started,
+        ended=datetime.now(UTC),
+        status="interrupted" if interrupted else "done",
+        songscan_version=VERSION,
+        host=socket.gethostname(),
+        input=settings.input,
+        tasks=[f"{task.name}:{task.model_name}:{task.model_version}" for task in settings.tasks],
+        options=json.dumps(list(run.argv), ensure_ascii=False),
+        listed=plan.listed,
+        not_audio=plan.not_audio,
+        up_to_date=plan.up_to_date + finished["unchanged"],
+        withheld=plan.withheld + plan.due - finished.total(),
+        written=finished["written"],
+        dead_lettered=finished["dead_lettered"],
+        audio_hours=sum(worker.tally.audio_s for worker in workers) / 3600,
+        wall_s=(datetime.now(UTC) - run.started).total_seconds(),
+        messages=run.messages,
+    )
+    write_table(settings.output, "runs", f"{run.run_id}.parquet", [counts])
+    tell_run(counts, settings.output, run.console)
+    return status_of(counts, settings.max_failed_fraction, run.console)

@@ -1,0 +1,95 @@
+"""Before a run: the catalogue minus the ledger, and what `--plan` says about it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from pipelines.options import ScanSettings
+from transforms import changes, gcs, tables
+from transforms.catalogue import Verdicts, list_catalogue
+from transforms.child import DecoderProcess
+from transforms.errors import TrackError
+from transforms.folder import local_path
+from transforms.ledger import Plan, plan
+
+
+def make_plan(settings: ScanSettings, output: str, plan_file: str, messages: list[str]) -> Plan:
+    """Lists the catalogue, subtracts what `output` says is done, and writes what is due to `plan_file`.
+
+    Raises:
+        MisuseError: if there is no such catalogue, or the limits make no sense for it.
+    """
+    remembered = str(Path(settings.output, "state", "not_audio.parquet"))
+    verdicts = Verdicts.load(remembered)
+    listing = list_catalogue(settings.input, verdicts)
+    made = plan(
+        listing,
+        tables.connect(output),
+        settings.tasks,
+        out_path=plan_file,
+        force=settings.force,
+        since=settings.since,
+        track_ids=settings.track_ids,
+        max_tracks=settings.max_tracks,
+    )
+    if verdicts.changed and not settings.plan:
+        verdicts.save(remembered)
+    messages += listing.notes.messages
+    messages += [f"hidden, passed over: {name} ({count})" for name, count in listing.notes.passed_over.items()]
+    messages += [f"asked for by --track_ids, but not listed: {track_id}" for track_id in made.missing_ids]
+    return made
+
+
+def show_plan(settings: ScanSettings, console: Console) -> int:
+    """Says what a scan would do, and does nothing; exit status 0."""
+    with tempfile.TemporaryDirectory(prefix="songscan-plan-") as folder:
+        output = settings.output
+        if not Path(output, "tables").is_dir():
+            output = folder
+            Path(folder, "tables").mkdir()
+        messages: list[str] = []
+        made = make_plan(settings, output, str(Path(folder, "plan.parquet")), messages)
+        with DecoderProcess(timeout_s=settings.decode_timeout_s) as decoder:
+            hours = changes.hours(made, lambda uri: probe_duration(decoder, uri))
+    tell_plan(made, console)
+    about = "about " if hours.estimated else ""
+    console.print(f"{about}{hours.hours:.2f} hours of audio would be listened to", highlight=False)
+    if hours.estimated:
+        console.print(f"({hours.estimated:.2f} of them estimated from the sizes of files)", highlight=False)
+    if hours.unknown_tracks:
+        console.print(f"(and {hours.unknown_tracks} tracks whose length cannot be told before)", highlight=False)
+    for message in messages:
+        console.print(escape(message), highlight=False, soft_wrap=True)
+    return 0
+
+
+def probe_duration(decoder: DecoderProcess, uri: str) -> float | None:
+    """The length that a local file's header claims, seconds; None if it claims none, or lies on Cloud Storage."""
+    if gcs.is_gcs(uri):
+        return None
+    try:
+        return decoder.probe(local_path(uri)).claimed_duration_s
+    except TrackError:
+        return None
+
+
+def tell_plan(made: Plan, console: Console) -> None:
+    """One line: what was listed, and what of it is due."""
+    console.print(
+        f"{made.listed} listed: {made.not_audio} not audio, {made.up_to_date} up to date, {made.withheld} withheld, "
+        f"{made.due} due",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if made.removed:
+        console.print(f"{len(made.removed)} no longer listed", highlight=False)
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))

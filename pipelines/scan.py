@@ -1,0 +1,90 @@
+"""The scan as a Beam pipeline: wiring and flags only.
+
+    python -m pipelines.scan --input=CATALOGUE --output=FOLDER [--tasks=...] [any of Beam's flags]
+
+A catalogue is listed and the ledger subtracted from it once, before the pipeline, by SQL; what is due lies in a plan
+file of small shards. The pipeline reads shards, and from the reading of bytes to the sink all is one fused stage: only
+the numbers of shards are shuffled.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines.beam_options import ScanOptions, parse
+from pipelines.options import read_settings
+from pipelines.outcome import DONE, exit_status
+from pipelines.supervise import WORKER_DIED
+from transforms.assess import Assess
+from transforms.decode import Decode, Limits
+from transforms.journal import Journal
+from transforms.records import Due
+from transforms.shards import read_shard
+from transforms.shares import Share
+from transforms.tasks import QUALITY
+from transforms.write import Write
+
+PERFORM = {QUALITY.name: Assess}  # what carries out a task, by its name
+
+
+def _read(shard: int, plan_file: str) -> list[Due]:
+    return read_shard(plan_file, shard)
+
+
+def build(pipeline: beam.Pipeline, options: PipelineOptions) -> beam.PCollection:
+    """Puts the scan of the plan's share `options.share` into `pipeline`; the names of the parts that it will write."""
+    scan = options.view_as(ScanOptions)
+    settings = read_settings(scan)
+    share = Share.from_json(scan.share)
+    journal = Journal(scan.journal, scan.stop_file)
+    limits = Limits(
+        timeout_s=settings.decode_timeout_s,
+        memory_mib=settings.decode_memory_mib,
+        max_hours=settings.max_hours,
+        scratch_dir=settings.scratch_dir,
+    )
+    recordings = (
+        pipeline
+        | "Shards" >> beam.Create(share.shards)
+        | "Spread" >> beam.Reshuffle()  # numbers only; without it all tracks would stay in one bundle
+        | "Tracks" >> beam.FlatMap(_read, share.path).with_output_types(Due)
+        | "Decode" >> Decode(scan.run_id, limits, journal)
+    )
+    for task in settings.tasks:
+        recordings = recordings | task.name.capitalize() >> PERFORM[task.name]()
+    return recordings | "Write" >> Write(settings.output, scan.run_id, journal)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Plans and runs a scan, or, as one of a launcher's workers, runs the share that it is handed; the exit status."""
+    options = parse(argv)
+    scan = options.view_as(ScanOptions)
+    if scan.share is None:
+        from pipelines.launch import launch
+
+        return launch(argv)
+    if scan.share == "-":
+        scan.share = sys.stdin.readline()
+        if not scan.share:
+            return DONE  # nothing was due, or the launcher is gone
+    threading.excepthook = _end_with_worker
+    with beam.Pipeline(options=options) as pipeline:
+        build(pipeline, options)
+    return DONE
+
+
+def _end_with_worker(args: threading.ExceptHookArgs) -> None:
+    """Beam's runner waits for ever for a worker process of its own that died; the launcher knows better."""
+    threading.__excepthook__(args)
+    if "Worker subprocess exited" in str(args.exc_value):
+        os._exit(WORKER_DIED)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(run, sys.argv[1:]))

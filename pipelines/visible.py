@@ -1,0 +1,97 @@
+"""Values made fit to be read on a terminal, whatever they hold.
+
+Conventions. Ids, titles and messages come from strangers: control characters, escape sequences, line breaks and marks
+that turn the direction of writing are shown as what they are, and nothing is taken for markup.
+"""
+
+from __future__ import annotations
+
+import datetime
+import unicodedata
+from typing import Any
+
+from rich.text import Text
+
+BAR_WIDTH = 30  # characters
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # Unicode categories: controls, formats, surrogates, private, separators
+
+
+def visible(text: str) -> str:
+    r"""`text` on one line, with what could not be seen (or could do harm) spelled out.
+
+    >>> visible("a\nb \x1b[31m \u202e")
+    'a␊b ␛[31m <U+202E>'
+    """
+    return "".join(_shown(character) for character in text)
+
+
+def _shown(character: str) -> str:
+    code = ord(character)
+    if code < 0x20 or code == 0x7F:
+        return chr(0x2421 if code == 0x7F else 0x2400 + code)  # Unicode's pictures of control characters
+    joins_emoji = character == "\u200d"
+    return f"<U+{code:04X}>" if unicodedata.category(character) in _HIDDEN and not joins_emoji else character
+
+
+def cell(value: Any) -> Text:
+    """Any value as text that rich takes literally."""
+    if value is None:
+        return Text("-", style="dim")
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
+    if isinstance(value, datetime.datetime):
+        return Text(moment(value))
+    return Text(visible(f"{value:.6g}" if isinstance(value, float) else str(value)), overflow="fold")
+
+
+def moment(time: datetime.datetime) -> str:
+    """A time, UTC, to the second.
+
+    >>> moment(datetime.datetime(2026, 1, 2, 3, 4, 5, 678))
+    '2026-01-02 03:04:05'
+    """
+    return time.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def clock(seconds: float) -> str:
+    """A place within a recording, or its length: m:ss.mmm, with hours where there are any.
+
+    >>> clock(75.5), clock(3600.0), clock(59.9996)
+    ('1:15.500', '1:00:00.000', '1:00.000')
+    """
+    minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
+    hours, minutes = divmod(minutes, 60)
+    start = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+    return f"{start}:{milliseconds // 1000:02}.{milliseconds % 1000:03}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things.
+
+    >>> count(1, "track"), count(1200, "track")
+    ('1 track', '1,200 tracks')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def size(size_bytes: float) -> str:
+    """A size for reading.
+
+    >>> size(999), size(1536 * 1024)
+    ('999 B', '1.5 MiB')
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size_bytes < 1024:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1024
+    return f"{size_bytes:.1f} TiB"
+
+
+def bar(value: float, largest: float, *, ascii_only: bool = False) -> str:
+    """A bar as long as `value`; never empty where there is something.
+
+    >>> bar(1, 2, ascii_only=True)
+    '###############'
+    """
+    length = max(round(BAR_WIDTH * value / largest), 1) if value else 0
+    return ("#" if ascii_only else "█") * length

@@ -1,0 +1,266 @@
+"""Up to date, due, withheld: each case by hand, on a ledger of records."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from itertools import count, pairwise
+
+import duckdb
+import pytest
+
+from transforms import changes, ledger, records
+from transforms.errors import MisuseError
+from transforms.listing import AUDIO, NOT_AUDIO, UNREADABLE, Entry, Listing, Notes
+from transforms.records import Problem, Task, TrackFacts, Work
+
+QUALITY = Task(name="quality", model_name="quality", model_version="1")
+TAGS = Task(name="tags", model_name="musicnn", model_version="3", options_digest="aa")
+DAY = datetime(2026, 1, 1, tzinfo=UTC)
+GONE = Problem(reason="gone", message="'a' cannot be found", advice="Mount it.", transient=True)
+
+
+def entry(track_id: str, revision: str = "r1", **changes_: object) -> Entry:
+    made = Entry(track_id, f"/music/{track_id}", 100, int(DAY.timestamp() * 1e6), revision, AUDIO)
+    return made._replace(**changes_)  # type: ignore[arg-type]
+
+
+def listing(*entries: Entry, complete: bool = True) -> Listing:
+    return Listing("/music", iter(entries), Notes(complete=complete), lambda uri: uri.startswith("/music/"))
+
+
+def facts(track_id: str, token: str = "t1", revision: str = "r1", day: int = 0, **more: object) -> TrackFacts:
+    blank = dict.fromkeys(field.name for field in dataclasses.fields(TrackFacts))
+    known = {
+        "track_id": track_id,
+        "content_token": token,
+        "model_name": "decode",
+        "model_version": "1",
+        "run_id": f"run{day}",
+        "time": DAY + timedelta(days=day),
+        "uri": f"/music/{track_id}",
+        "size_bytes": 100,
+        "revision": revision,
+        "state": "present",
+    }
+    return TrackFacts(**{**blank, **known, **more})  # type: ignore[arg-type]
+
+
+def work(track_id: str, task: Task, status: str = "ok", token: str = "t1", attempts: int = 0, day: int = 0) -> Work:
+    return Work(
+        track_id=track_id,
+        content_token=token,
+        model_name=task.model_name,
+        model_version=task.model_version,
+        run_id=f"run{day}",
+        time=DAY + timedelta(days=day),
+        task=task.name,
+        options_digest=task.options_digest,
+        status=status,
+        attempts=attempts,
+        duration_s=60.0,
+        wall_s=1.0,
+    )
+
+
+def connect(tracks: list[TrackFacts], works: list[Work]) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(config={"threads": 1})
+    connection.execute("SET TimeZone = 'UTC'")
+    for name, rows in (("tracks", tracks), ("work", works)):
+        connection.from_arrow(records.to_arrow(name, rows)).create(f"{name}_history")
+    connection.execute(
+        "CREATE VIEW tracks AS FROM tracks_history QUALIFY row_number() OVER "
+        "(PARTITION BY track_id ORDER BY time DESC) = 1"
+    )
+    return connection
+
+
+@pytest.fixture
+def made(tmp_path):
+    number = count()
+
+    def make(entries, tracks=(), works=(), tasks=(QUALITY,), complete=True, **options):
+        path = str(tmp_path / f"plan{next(number)}.parquet")
+        plan = ledger.plan(
+            listing(*entries, complete=complete), connect([*tracks], [*works]), tasks, out_path=path, **options
+        )
+        assert plan.listed == plan.not_audio + plan.up_to_date + plan.withheld + plan.due
+        assert plan.shards == ledger.count_shards(path)
+        dues = [due for shard in range(plan.shards) for due in ledger.read_shard(path, shard)]
+        assert len(dues) == plan.due
+        return plan, dues
+
+    return make
+
+
+def counts(plan: ledger.Plan) -> tuple[int, int, int, int]:
+    return plan.not_audio, plan.up_to_date, plan.withheld, plan.due
+
+
+def test_all_is_due_at_first_and_nothing_is_lost_on_the_way(made):
+    full = entry("雨\n'😀'", generation=7, title="T", artist="A", lyrics="la", lyrics_uri="/music/a.lrc")
+    plan, (due, other) = made([full, entry("../../x"), entry("c.jpg", kind=NOT_AUDIO)], tasks=(QUALITY, TAGS))
+    assert counts(plan) == (1, 0, 0, 2)
+    assert {due.track.track_id, other.track.track_id} == {"雨\n'😀'", "../../x"}
+    track = due.track if due.track.title else other.track
+    assert (track.uri, track.size_bytes, track.modified, track.revision) == (full.uri, 100, DAY, "r1")
+    assert (track.generation, track.title, track.artist, track.lyrics, track.lyrics_uri) == full[-5:]
+    assert due.tasks == (QUALITY, TAGS)
+    assert due.tasks_if_changed == ()
+    assert (due.known, due.attempts, due.deaths, due.problem) == (None, 0, 0, None)
+
+
+def test_what_is_done_or_failed_for_good_is_up_to_date(made):
+    tracks = [facts("a"), facts("b")]
+    works = [work("a", QUALITY), work("b", QUALITY, "failed_permanent", attempts=1)]
+    plan, dues = made([entry("a"), entry("b")], tracks, works)
+    assert counts(plan) == (0, 2, 0, 0)
+    assert dues == []
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        dataclasses.replace(TAGS, model_version="4"),
+        dataclasses.replace(TAGS, options_digest="bb"),
+        dataclasses.replace(TAGS, model_name="other"),
+        dataclasses.replace(TAGS, name="scene"),
+    ],
+)
+def test_a_new_version_model_or_option_makes_that_task_due_and_no_other(made, task):
+    known = facts("a", duration_s=12.0, damaged_at_s=[1.0, 2.5], title="T")
+    plan, (due,) = made([entry("a")], [known], [work("a", QUALITY), work("a", TAGS)], tasks=(QUALITY, task))
+    assert (due.tasks, due.tasks_if_changed) == ((task,), ())
+    assert due.known == known
+    assert plan.known_s == 12.0
+
+
+def test_a_transient_failure_is_due_again_and_its_attempts_are_remembered(made):
+    works = [work("a", QUALITY), work("a", TAGS, "failed_transient", attempts=2)]
+    _, (due,) = made([entry("a")], [facts("a")], works, tasks=(QUALITY, TAGS))
+    assert (due.tasks, due.attempts) == ((TAGS,), 2)
+
+
+def test_a_changed_revision_is_opened_and_what_is_done_waits_for_the_token(made):
+    _, (due,) = made([entry("a", "r2")], [facts("a")], [work("a", QUALITY)], tasks=(QUALITY, TAGS))
+    assert (due.tasks, due.tasks_if_changed) == ((TAGS,), (QUALITY,))
+    assert due.known is not None
+    assert due.known.content_token == "t1"
+
+
+def test_the_newest_row_decides(made):
+    tracks = [facts("a", "t2", "r2", day=1), facts("a", "t1", "r1")]
+    works = [work("a", QUALITY), work("a", QUALITY, token="t2", day=1)]
+    assert counts(made([entry("a", "r2")], tracks, works)[0]) == (0, 1, 0, 0)
+    _plan, (due,) = made([entry("a", "r2")], tracks, works[:1])  # done for the old content only
+    assert due.tasks == (QUALITY,)
+    _, (due,) = made([entry("a", "r1")], tracks, works)  # back at the old revision: looked at
+    assert (due.tasks, due.tasks_if_changed) == ((), (QUALITY,))
+
+
+def test_force_makes_all_due(made):
+    plan, (due,) = made([entry("a")], [facts("a")], [work("a", QUALITY)], force=True)
+    assert counts(plan) == (0, 0, 0, 1)
+    assert (due.tasks, due.tasks_if_changed) == ((QUALITY,), ())
+
+
+def test_an_unreadable_track_is_due_until_its_failure_is_permanent(made):
+    trouble = entry("a", "gone-1", kind=UNREADABLE, problem=GONE)
+    _, (due,) = made([trouble])
+    assert due.problem == GONE
+    blank = facts("a", "", "gone-1")
+    _, (due,) = made([trouble], [blank], [work("a", QUALITY, "failed_transient", "", attempts=3)])
+    assert (due.tasks, due.attempts) == ((QUALITY,), 3)
+    done = [work("a", QUALITY, "failed_permanent", "", attempts=1)]
+    assert counts(made([trouble], [blank], done)[0]) == (0, 1, 0, 0)
+    _plan, (due,) = made([entry("a", "r9")], [blank], done)  # the file is there now
+    assert (due.tasks, due.attempts, due.known) == ((QUALITY,), 0, None)
+
+
+def test_a_night_without_the_file_does_not_cost_its_results(made):
+    tracks = [facts("a"), facts("a", "", "gone", day=1)]
+    works = [work("a", QUALITY), work("a", QUALITY, "failed_transient", "", attempts=1, day=1)]
+    _, (due,) = made([entry("a")], tracks, works)
+    assert (due.tasks, due.tasks_if_changed) == ((), (QUALITY,))
+    assert due.known == tracks[0]
+
+
+def test_limits_withhold_what_is_due_and_only_that(made):
+    entries = [entry(name) for name in "abcde"]
+    done = {"tracks": [facts("a")], "works": [work("a", QUALITY)]}
+    plan, dues = made(entries, **done, max_tracks=2)
+    assert counts(plan) == (0, 1, 2, 2)
+    assert sorted(due.track.track_id for due in dues) == ["b", "c"]
+    plan, dues = made(entries, **done, track_ids=["a", "d", "nobody"])
+    assert counts(plan) == (0, 1, 3, 1)
+    assert plan.missing_ids == ("nobody",)
+    assert counts(made(entries, **done, without=["b"])[0]) == (0, 1, 1, 3)
+    assert made(entries, **done, track_ids=[*"bc"], deaths={"c": 1})[1][-1].deaths == 1
+    assert counts(made(entries, **done, max_tracks=0)[0]) == (0, 1, 4, 0)
+
+
+def test_since_counts_the_moment_itself_and_withholds_what_has_no_time(made):
+    at = int(DAY.timestamp() * 1e6)
+    entries = [entry("a", modified=at - 1), entry("b", modified=at), entry("c", modified=None)]
+    plan, (due,) = made(entries, since=DAY)
+    assert due.track.track_id == "b"
+    assert counts(plan) == (0, 0, 2, 1)
+    _, (due,) = made(entries, since=datetime.fromisoformat("2026-01-01T02:00:00+02:00"))  # the same moment
+    assert due.track.track_id == "b"
+
+
+def test_misuse_is_told(made):
+    with pytest.raises(MisuseError, match="'nobody'"):
+        made([entry("a")], track_ids=["nobody"])
+    with pytest.raises(MisuseError, match="time zone"):
+        made([entry("a")], since=datetime(2026, 1, 1))
+
+
+def test_neighbours_lie_in_different_shards(made, tmp_path):
+    entries = [entry(f"{n:05d}") for n in range(5000)]
+    plan, dues = made(entries)
+    assert sorted(due.track.track_id for due in dues) == [e.track_id for e in entries]
+    shards = [ledger.read_shard(plan.path, n) for n in range(plan.shards)]
+    assert {len(shard) for shard in shards[:-1]} == {16}
+    for shard in shards:
+        numbers = sorted(int(due.track.track_id) for due in shard)
+        assert all(b - a > 100 for a, b in pairwise(numbers))
+
+
+def test_few_tracks_are_spread_thin(made):
+    assert made([entry(name) for name in "abc"])[0].shards == 3
+
+
+def test_removed_returned_and_moved(made):
+    tracks = [facts("old/x"), facts("y", "t2"), facts("elsewhere", uri="/other/z"), facts("left", state="removed")]
+    plan, _dues = made([entry("new/x"), entry("other", size_bytes=7)], tracks)
+    assert plan.removed == {"old/x": "t1", "y": "t2"}
+    assert plan.perhaps_moved == ("new/x",)
+    found = changes.tokens(connect([*tracks, facts("new/x")], []), plan.perhaps_moved)
+    assert changes.moved(plan.removed, found) == [("old/x", "new/x")]
+    assert made([entry("new/x")], tracks, complete=False)[0].removed == {}
+    plan, (due,) = made([entry("left")], tracks, [work("left", QUALITY)])  # back again: looked at, its row renewed
+    assert (due.tasks, due.tasks_if_changed) == ((), (QUALITY,))
+
+
+def test_duplicates_are_present_tracks_of_one_token():
+    tracks = [facts(n) for n in "ab"] + [facts("c", state="removed"), facts("d", "t2"), facts("e", ""), facts("f", "")]
+    assert changes.duplicates(connect(tracks, [])) == [["a", "b"]]
+
+
+def test_hours_are_exact_for_few_and_an_estimate_by_bytes_for_many(made):
+    plan, _ = made([entry("a.mp3"), entry("b.mp3"), entry("c")], [facts("a.mp3", duration_s=1800.0)])
+    told = changes.hours(plan, {"/music/b.mp3": 5400.0}.get)
+    assert (told.hours, told.estimated, told.unknown_tracks) == (2.0, 0.0, 1)
+
+    many = [entry(f"{n}.{ext}", size_bytes=size) for n in range(300) for ext, size in (("mp3", 10), ("WAV", 100))]
+    plan, _ = made(many)
+    probed = []
+
+    def probe(uri: str) -> float:
+        probed.append(uri)
+        return 36.0 if uri.endswith("mp3") else 72.0
+
+    told = changes.hours(plan, probe)
+    assert told.hours == told.estimated == pytest.approx(300 * (36 + 72) / 3600)
+    assert len(probed) == 200

@@ -1,0 +1,294 @@
+"""The decoder process: native decoders meet hostile files in a child that may crash, hang or bloat in their stead.
+
+Conventions. One child per DecoderProcess, started when first needed and again after it died; one request at a time, and
+not from several threads at once. A request or reply is one line of JSON over a socket; the file to be read and the two
+scratch files (transforms.scratch) go along as descriptors (SCM_RIGHTS), so that no name reaches a library and no sample
+passes through the socket. Progress is seen as growth of the scratch files, or as progress lines. The child's side is
+transforms.decoder. Neither imports apache_beam: the child must start fast.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import os
+import select
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from models.audio import AudioInfo, Decoded
+from transforms.errors import MisuseError, RunError, TrackError
+from transforms.scratch import SAMPLE_BYTES, Scratch
+
+FilePath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+COMMAND = (sys.executable, "-m", "transforms.decoder")
+LONGEST_TICK_S = 1.0  #: how often the parent looks for progress
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+class DecoderProcess:
+    """Decodes in a child process.
+
+    Args:
+        scratch_dir: where recordings too long for memory lie while they are worked on; the system's default if None.
+        timeout_s: a child that makes no progress for so long is killed.
+        memory_bytes: address space that the child may use beyond what it needs to start.
+        max_decoded_bytes: a recording whose float32 samples exceed this is refused.
+        memory_backed_bytes: recordings up to this size stay in memory.
+        command: how to start the child; tests put a double here.
+    """
+
+    def __init__(
+        self,
+        *,
+        scratch_dir: str | None = None,
+        timeout_s: float = 60.0,
+        memory_bytes: int = 2 << 30,
+        max_decoded_bytes: int = 64 << 30,
+        memory_backed_bytes: int = 128 << 20,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        if timeout_s <= 0:
+            raise MisuseError(f"timeout_s is {timeout_s}", "It is a time without progress, seconds: more than 0.")
+        self.scratch_dir = scratch_dir
+        self.timeout_s = timeout_s
+        self.memory_bytes = memory_bytes
+        self.max_decoded_bytes = max_decoded_bytes
+        self.memory_backed_bytes = memory_backed_bytes
+        self.command = tuple(command)
+        self._child: _Child | None = None
+        self._hashed: tuple[FilePath, tuple[int, ...]] | None = None  # the last token's file and state
+
+    def token(self, path: FilePath) -> str:
+        """Digest of the bytes of `path`: `sha256:HEX`. Raises TrackError."""
+        with _Source(path) as source:
+            reply = self._ask({"do": "token"}, source, "open", ())
+            source.check_unchanged()
+            self._hashed = (path, source.state)
+            return str(reply["token"])
+
+    def probe(self, path: FilePath) -> AudioInfo:
+        """What the header of `path` says. Raises TrackError."""
+        with _Source(path) as source:
+            return AudioInfo(**self._ask({"do": "probe"}, source, "decode", ())["info"])
+
+    def decode(self, path: FilePath) -> Scratch:
+        """The samples of `path`.
+
+        Raises:
+            TrackError: if it cannot be opened or decoded, or changed since `token` was asked for it.
+            RunError: if there is no room for the samples.
+        """
+        with _Source(path) as source:
+            if self._hashed is not None and self._hashed[0] == path:
+                source.check_unchanged(self._hashed[1])
+            memory_fd = os.memfd_create("songscan")
+            try:
+                with self._disk_file() as disk:
+                    scratch_fds = (memory_fd, disk.fileno())
+                    reply = self._ask(self._decode_request(), source, "decode", scratch_fds)
+                    source.check_unchanged()
+                    fd = os.dup(scratch_fds[0] if reply["memory_backed"] else scratch_fds[1])
+            finally:
+                os.close(memory_fd)
+        return Scratch(fd, _decoded(reply["decoded"]), memory_backed=reply["memory_backed"])
+
+    def close(self) -> None:
+        """Ends the child; the next request starts another."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+
+    def __enter__(self) -> DecoderProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _decode_request(self) -> dict[str, Any]:
+        max_samples = self.max_decoded_bytes // SAMPLE_BYTES
+        return {"do": "decode", "max_samples": max_samples, "memory_backed_bytes": self.memory_backed_bytes}
+
+    def _disk_file(self) -> Any:
+        try:
+            return tempfile.TemporaryFile(dir=self.scratch_dir, buffering=0)  # has no name, or loses it at once
+        except OSError as error:
+            raise _no_room(self.scratch_dir, str(error.strerror)) from error
+
+    def _ask(
+        self, request: dict[str, Any], source: _Source, stage: str, scratch_fds: tuple[int, ...]
+    ) -> dict[str, Any]:
+        child, self._child = self._child, None  # an interrupt must leave no child behind that still has to answer
+        if child is None or not child.alive:
+            child = _Child(self.command, self.memory_bytes)
+        try:
+            reply = child.ask(request, (source.fd, *scratch_fds), self.timeout_s)
+        except _ChildDiedError as death:
+            child.kill()
+            source.check_unchanged()
+            raise TrackError(stage, death.reason, f"{death} while reading {source.name}", death.advice) from None
+        if reply.get("reason") == "decoder_out_of_memory":
+            child.kill()  # its heap may be in pieces
+        self._child = child
+        if "no_room" in reply:
+            raise _no_room(self.scratch_dir, reply["no_room"])
+        if "reason" in reply:
+            source.check_unchanged()
+            transient = reply["reason"] == "read_error"
+            raise TrackError(stage, reply["reason"], reply["message"], reply["advice"], transient=transient)
+        return reply
+
+
+def _decoded(fields: dict[str, Any]) -> Decoded:
+    at_s = tuple(fields.pop("damaged_at_s"))
+    return Decoded(info=AudioInfo(**fields.pop("info")), damaged_at_s=at_s, **fields)
+
+
+def _no_room(scratch_dir: str | None, why: str) -> RunError:
+    where = scratch_dir or tempfile.gettempdir()
+    advice = "Free some space there, or name a larger folder with --scratch_dir."
+    return RunError(f"no room for decoded audio in {where} ({why})", advice)
+
+
+class _Source:
+    """The file to be read, opened once."""
+
+    def __init__(self, path: FilePath) -> None:
+        self.name = repr(os.fsdecode(path))
+        try:
+            # O_NONBLOCK: opening a FIFO must not wait for somebody to write to it.
+            self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        except (OSError, ValueError) as error:
+            raise _cannot_open(self.name, error) from error
+        if not stat.S_ISREG(os.fstat(self.fd).st_mode):
+            os.close(self.fd)
+            raise TrackError("open", "not_a_file", f"{self.name} is no regular file", _NOT_A_FILE)
+        self.state = self._state()
+
+    def _state(self) -> tuple[int, ...]:
+        status = os.fstat(self.fd)
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+    def check_unchanged(self, since: tuple[int, ...] | None = None) -> None:
+        """Raises TrackError if the file is another than at the opening, or than it was in the state `since`."""
+        if self._state() != (since or self.state):
+            advice = "Somebody is writing to it: it is read again in the next run."
+            what = f"{self.name} changed while it was read"
+            raise TrackError("open", "changed_while_read", what, advice, transient=True)
+
+    def __enter__(self) -> _Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+
+
+_NOT_A_FILE = "A folder, a pipe or a device? Leave it out of the catalogue."
+
+
+def _cannot_open(name: str, error: OSError | ValueError) -> TrackError:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        advice = "Moved or deleted since it was listed, or a link that leads nowhere: list the catalogue again."
+        return TrackError("open", "gone", f"{name} is not there", advice, transient=True)
+    if isinstance(error, PermissionError):
+        advice = "Give the user that scans the right to read it."
+        return TrackError("open", "no_permission", f"{name} may not be read ({error.strerror})", advice, transient=True)
+    if isinstance(error, ValueError) or error.errno in (errno.ENXIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ENODEV):
+        return TrackError("open", "not_a_file", f"{name} cannot be opened as a file ({error})", _NOT_A_FILE)
+    advice = "The disk or the network failed: it is tried again in the next run."
+    return TrackError("open", "read_error", f"{name} cannot be opened ({error})", advice, transient=True)
+
+
+class _ChildDiedError(Exception):
+    def __init__(self, reason: str, what: str, advice: str) -> None:
+        super().__init__(what)
+        self.reason = reason
+        self.advice = advice
+
+
+class _Child:
+    """A running child and its socket."""
+
+    def __init__(self, command: Sequence[str], memory_bytes: int) -> None:
+        self.socket, theirs = socket.socketpair()
+        arguments = [*command, str(theirs.fileno()), str(os.getpid()), str(memory_bytes)]
+        with theirs:
+            self.process = _spawner(os.getpid()).submit(_start, arguments, theirs.fileno()).result()
+        self.kill = weakref.finalize(self, _end, self.process, self.socket)
+
+    @property
+    def alive(self) -> bool:
+        return self.kill.alive and self.process.poll() is None
+
+    def ask(self, request: dict[str, Any], fds: Sequence[int], timeout_s: float) -> dict[str, Any]:
+        """The reply to `request`. Raises _ChildDiedError."""
+        try:
+            socket.send_fds(self.socket, [json.dumps(request).encode() + b"\n"], fds)
+            return self._reply(fds[1:], timeout_s)
+        except (BrokenPipeError, ConnectionResetError):
+            raise self._death() from None
+
+    def _reply(self, growing_fds: Sequence[int], timeout_s: float) -> dict[str, Any]:
+        received, moved = b"", time.monotonic()
+        sizes: list[int] = []
+        while True:
+            readable, _, _ = select.select([self.socket], [], [], min(LONGEST_TICK_S, timeout_s / 4))
+            if readable:
+                if not (data := self.socket.recv(1 << 16)):
+                    raise self._death()
+                moved = time.monotonic()
+                received += data
+                *lines, received = received.split(b"\n")
+                for reply in map(json.loads, lines):
+                    if "progress" not in reply:
+                        return dict(reply)
+            elif sizes != (sizes := [os.fstat(fd).st_size for fd in growing_fds]):
+                moved = time.monotonic()
+            elif time.monotonic() - moved > timeout_s:
+                advice = "A file that leads the decoder in circles, or a disk that is very slow: raise the time limit."
+                raise _ChildDiedError("decoder_hung", f"the decoder made no progress for {timeout_s:g} s", advice)
+
+    def _death(self) -> _ChildDiedError:
+        code = self.process.wait(timeout=10)
+        how = f"of signal {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
+        advice = "The file provokes a fault of the decoder: leave it out of the catalogue, or convert it."
+        if code == -signal.SIGKILL:
+            advice = "Was it killed for want of memory? Leave the file out, or give the machine more."
+        return _ChildDiedError("decoder_crashed", f"the decoder died {how}", advice)
+
+
+@functools.cache
+def _spawner(pid: int) -> ThreadPoolExecutor:
+    """A thread that lives as long as the process: the kernel ends a child with the thread that made it (PDEATHSIG).
+
+    One for each process, since a fork has none of its parent's threads.
+    """
+    return ThreadPoolExecutor(1, "decoder-spawner")
+
+
+def _start(arguments: Sequence[str], fd: int) -> subprocess.Popen[bytes]:
+    root = str(Path(__file__).resolve().parent.parent)
+    python_path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    # PYTHONSAFEPATH: where the scan is started, a folder may hold a file called numpy.py.
+    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": python_path, "PYTHONSAFEPATH": "1"}
+    return subprocess.Popen(
+        arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=(fd,), env=environment
+    )
+
+
+def _end(process: subprocess.Popen[bytes], sock: socket.socket) -> None:
+    sock.close()
+    process.kill()  # it holds nothing that could be lost
+    process.wait(timeout=10)

@@ -1,0 +1,111 @@
+"""Decoded samples between the decoder child, which writes them once, and the tasks, which read them in blocks.
+
+Conventions. Samples are float32 [frames, channels], native byte order, interleaved, from byte 0 of a file without a
+name: in memory (memfd) while they are few, else on disk. It is gone when nobody holds it open, whatever dies.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterator
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from models.audio import Decoded
+
+FloatArray = npt.NDArray[np.float32]
+
+SAMPLE_BYTES = 4
+
+
+class Scratch:
+    """A decoded recording.
+
+    Args:
+        fd: the file of its samples; closed with this object.
+        decoded: what the decoder says of it.
+        memory_backed: whether the samples lie in memory.
+    """
+
+    def __init__(self, fd: int, decoded: Decoded, *, memory_backed: bool) -> None:
+        self.decoded = decoded
+        self.sample_rate_hz = decoded.info.sample_rate_hz
+        self.channels = decoded.info.channels
+        self.frames = decoded.frames
+        self.memory_backed = memory_backed
+        self._fd = fd
+        self.close = weakref.finalize(
+            self, os.close, fd
+        )  #: gives the memory or the disk space back; also once collected
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Frames `start` to `stop` (exclusive), a fresh array [frames, channels]; the recording's end cuts it short.
+
+        Raises:
+            ValueError: if it is closed.
+            OSError: if the disk fails.
+        """
+        if not self.close.alive:
+            raise ValueError("this Scratch is closed: read it before close(), or decode the track again")
+        start, stop = max(start, 0), min(stop, self.frames)
+        samples = np.empty((max(stop - start, 0), self.channels), np.float32)
+        rest, offset = samples.reshape(-1).view(np.uint8).data, start * self._frame_bytes
+        while rest:
+            count = os.preadv(self._fd, [rest], offset)
+            if count == 0:
+                raise OSError(f"the scratch file ends at byte {offset}, before frame {stop}: was it cut off?")
+            rest, offset = rest[count:], offset + count
+        return samples
+
+    def blocks(self, block_frames: int) -> Iterator[FloatArray]:
+        """The whole recording in blocks of `block_frames`, the last one shorter."""
+        for start in range(0, self.frames, block_frames):
+            yield self.read(start, start + block_frames)
+
+    @property
+    def _frame_bytes(self) -> int:
+        return self.channels * SAMPLE_BYTES
+
+    def __enter__(self) -> Scratch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Scratch holds an open file: audio is never pickled, send the Track and decode it again")
+
+
+class ScratchWriter:
+    """Writes samples to `memory_fd` until there are more than `memory_backed_bytes`, then all of them to `disk_fd`."""
+
+    def __init__(self, memory_fd: int, disk_fd: int, memory_backed_bytes: int) -> None:
+        self.memory_fd = memory_fd
+        self.disk_fd = disk_fd
+        self.memory_backed_bytes = memory_backed_bytes
+        self.memory_backed = True
+        self.size_bytes = 0
+
+    def write(self, block: FloatArray) -> None:
+        """Appends `block` [frames, channels].
+
+        Raises:
+            OSError: if the disk is full.
+        """
+        data = np.ascontiguousarray(block).data.cast("B")
+        if self.memory_backed and self.size_bytes + len(data) > self.memory_backed_bytes:
+            self._move()
+        fd = self.memory_fd if self.memory_backed else self.disk_fd
+        self.size_bytes += len(data)
+        while data:
+            data = data[os.write(fd, data) :]
+
+    def _move(self) -> None:
+        offset = 0
+        while offset < self.size_bytes:
+            offset += os.sendfile(self.disk_fd, self.memory_fd, offset, self.size_bytes - offset)
+        os.ftruncate(self.memory_fd, 0)
+        self.memory_backed = False
