@@ -123,16 +123,18 @@ def report(root: str, output: str) -> dict[str, Any]:
     listing = list_catalogue(root)
     listing.file()
     marks.append(time.monotonic())
-    ledger = tables.connect(output, threads=2)
+    ledger = tables.connect(output, memory_limit="1500MB", threads=2)
     marks.append(time.monotonic())
     planned = plan(listing, ledger, [TASK], out_path=os.path.join(output, "plan.parquet"))
     marks.append(time.monotonic())
+    usage = resource.getrusage(resource.RUSAGE_SELF)
     spans = [round(b - a, 1) for a, b in pairwise(marks)]
     return {
         "list_s": spans[0],
         "connect_s": spans[1],
         "subtract_s": spans[2],
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "processor_s": round(usage.ru_utime + usage.ru_stime, 1),
+        "peak_mib": usage.ru_maxrss // 1024,
         "listed": planned.listed,
         "up_to_date": planned.up_to_date,
         "due": planned.due,

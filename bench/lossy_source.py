@@ -79,7 +79,8 @@ def _encode(stored: io.BytesIO, samples: Samples, rate_hz: int, codec: str, kbit
 
 def in_16_bits(samples: Samples) -> Samples:
     """Rounded as a 16-bit file rounds."""
-    return (np.clip(np.rint(samples * 2.0**15), -(2**15), 2**15 - 1) / 2**15).astype(np.float32)
+    rounded: Samples = (np.clip(np.rint(samples * 2.0**15), -(2**15), 2**15 - 1) / 2**15).astype(np.float32)
+    return rounded
 
 
 def _reprogrammed(midi: bytes, programs: list[int]) -> bytes:

@@ -29,7 +29,7 @@ from models.formats import (
     opened,
     sndfile_info,
 )
-from models.packets import Outlet, TimeLine, decode_packets
+from models.packets import Outlet, TimeLine, block_frames, decode_packets
 
 __all__ = ["AudioError", "AudioInfo", "Decoded", "decode", "downmix", "encode", "probe", "read", "resample"]
 
@@ -101,8 +101,9 @@ def read(file: PathOrFd) -> tuple[FloatArray, Decoded]:
 
 def _read_all(sound: soundfile.SoundFile, outlet: Outlet) -> bool:
     """Whether libsndfile reads the file to the end that it claims itself."""
+    frames = block_frames(sound.samplerate)
     try:
-        while len(block := sound.read(sound.samplerate, "float32", always_2d=True)):
+        while len(block := sound.read(frames, "float32", always_2d=True)):
             outlet.put(block)
     except soundfile.LibsndfileError:
         return False

@@ -191,7 +191,7 @@ def sndfile_info(file: soundfile.SoundFile, name: str) -> AudioInfo:
     elif bits is not None:
         big = container == "aiff" and file.endian != "LITTLE"
         codec += "" if bits == 8 else "be" if big else "le"
-        claimed = _iff_claim_frames(name, file.channels * bits // 8)
+        claimed = (_iff_claim_bytes(name) or 0) // (file.channels * bits // 8)
     tags = read_tags(name, {"title": file.title, "artist": file.artist})
     return AudioInfo(
         container=container,
@@ -239,7 +239,9 @@ def _container_name(libav_name: str, name: str) -> str:
 def _libav_claim_s(container: Any, stream: Any, name: str, tags: Tags) -> float | None:
     """Only what a header really holds: for other formats libav guesses the length from the file's size or its end."""
     kind = container.format.name.split(",")[0]
-    if kind in ("wav", "aiff", "flac", "mov", "caf", "ape", "tta", "wv") or (kind == "mp3" and _has_xing(name)):
+    if kind == "wav":
+        return (_iff_claim_bytes(name) or 0) * 8 / (stream.codec_context.bit_rate or 1) or None
+    if kind in ("aiff", "flac", "mov", "caf", "ape", "tta", "wv") or (kind == "mp3" and _has_xing(name)):
         return float(stream.duration * stream.time_base) if stream.duration else None
     if kind == "asf":
         return tags.length_s or None  # libav shortens what the header says to what the file's size allows
@@ -259,8 +261,8 @@ def _has_xing(name: str) -> bool:
     return any(mark in frame for mark in (b"Xing", b"Info", b"VBRI"))
 
 
-def _iff_claim_frames(name: str, frame_bytes: int) -> int | None:
-    """Frames that the data chunk of a WAV, RF64 or AIFF claims to hold; None where it was written as a stream."""
+def _iff_claim_bytes(name: str) -> int | None:
+    """Bytes of samples that a WAV, RF64 or AIFF claims to hold; None where it was written as a stream."""
     with open(name, "rb") as file:
         magic = file.read(12)[:4]
         order = ">" if magic == b"FORM" else "<"
@@ -270,7 +272,7 @@ def _iff_claim_frames(name: str, frame_bytes: int) -> int | None:
                 claim_bytes = struct.unpack("<8xQ", file.read(16))[0]
             elif kind in (b"data", b"SSND"):
                 size = claim_bytes if size == 0xFFFFFFFF and claim_bytes else size - 8 * (kind == b"SSND")
-                return None if size in _STREAMED else size // frame_bytes
+                return None if size in _STREAMED else size
     return None
 
 

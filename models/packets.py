@@ -9,6 +9,7 @@ Blocks are float32 [frames, channels], full scale +-1.0, about a second each.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -22,6 +23,11 @@ FloatArray = npt.NDArray[np.float32]
 MAX_DAMAGED_AT = 100  #: so many places of damage are kept
 MAX_GAP_S = 600.0  #: a jump of the time stamps beyond this is a broken clock, not a gap to fill
 HELD_BACK_FRAMES = 16384  #: kept until the end, which may trim them: more than a packet of any codec holds
+
+
+def block_frames(sample_rate_hz: int) -> int:
+    """About a second, in whole FLAC frames (4096): reading across them costs libsndfile a tenth more."""
+    return max(sample_rate_hz // 16384, 1) * 16384
 
 
 class Outlet:
@@ -89,6 +95,9 @@ class TimeLine:
         self.origin: int | None = None  #: time stamp of frame 0, in frames
         self.form: tuple[str, int, int] | None = None  #: sample format, channels and rate of the first frame
         self.template: Any = None
+        self.ticks: int | Fraction = 0  #: of the time stamps, per frame
+        self.expected_pts: int | Fraction | None = None  #: of the next frame, if nothing is missing
+        self.block_frames = block_frames(self.rate_hz)
         self.fifo = av.AudioFifo()
         self.packer = av.AudioResampler(format="flt")
         self.foreign: tuple[tuple[str, int, int], Any] | None = None
@@ -107,8 +116,13 @@ class TimeLine:
         form = (frame.format.name, frame.layout.nb_channels, frame.sample_rate)
         if self.form is None:
             self.form, self.template = form, frame
-        if frame.pts is not None:
-            self._keep_time(frame, known_loss)
+            self.ticks = 1 / (frame.time_base * frame.sample_rate) if frame.time_base else Fraction(0)
+            self.ticks = int(self.ticks) if self.ticks.denominator == 1 else self.ticks
+        pts = frame.pts
+        if pts is not None:
+            if pts != self.expected_pts:  # the quick way to see that nothing is missing
+                self._keep_time(frame, known_loss)
+            self.expected_pts = pts + frame.samples * self.ticks
             frame.pts = None  # else the FIFO checks it
         if form == self.form:
             self._append(frame)
@@ -116,11 +130,12 @@ class TimeLine:
             self._append_foreign(frame, form)
 
     def _append(self, frame: Any) -> None:
+        frames = frame.samples
         self.fifo.write(frame)
-        self.position += frame.samples
-        self.decoded_frames += frame.samples
-        if self.fifo.samples >= self.rate_hz + HELD_BACK_FRAMES:
-            self._emit(self.rate_hz)
+        self.position += frames
+        self.decoded_frames += frames
+        if self.fifo.samples >= self.block_frames + HELD_BACK_FRAMES:
+            self._emit(self.block_frames)
 
     def _append_foreign(self, frame: Any, form: tuple[str, int, int]) -> None:
         if self.foreign is None or self.foreign[0] != form:
@@ -132,8 +147,7 @@ class TimeLine:
             self._append(converted)
 
     def _keep_time(self, frame: Any, known_loss: bool) -> None:
-        base = frame.time_base
-        at = frame.pts * self.rate_hz * base.numerator // base.denominator
+        at = int(frame.pts * self.rate_hz // (self.ticks * self.template.sample_rate))
         if self.origin is None:
             self.origin = at - self.position
             return
@@ -193,7 +207,7 @@ def decode_packets(container: Any, stream: Any, line: TimeLine) -> None:
     """Decodes `stream` into `line`."""
     clockless = container.format.name in ("mp3", "aac")  # time stamps are made by counting packets
     good_bytes = good_packets = 0
-    known_loss, end, loss_end = False, None, None
+    known_loss, last, loss_end = False, None, None
     for packet in _packets(container, stream, line):
         try:
             frames = packet.decode()
@@ -211,10 +225,11 @@ def decode_packets(container: Any, stream: Any, line: TimeLine) -> None:
             known_loss, loss_end = False, None
         if packet.size:
             good_bytes, good_packets = good_bytes + packet.size, good_packets + 1
-            end = _end(packet, line) if container.format.name.startswith("mov") else None
+            last = packet
     if loss_end is not None and 0 < loss_end - line.position <= MAX_GAP_S * line.rate_hz:
         line.silence(loss_end - line.position)
-    line.finish(end)
+    is_mov = container.format.name.startswith("mov")
+    line.finish(_end(last, line) if is_mov and last is not None else None)
 
 
 def _packets(container: Any, stream: Any, line: TimeLine) -> Iterator[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pyarrow as pa
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -18,26 +19,30 @@ from transforms.store import write_table
 _TOLD = 10  # messages and kinds of failure on the terminal; all are in the tables
 
 
-def note_changes(output: str, run_id: str, plan: Plan) -> list[str]:
-    """Writes that tracks were removed or moved, as new rows of `tracks`; the same in words, with duplicates."""
-    connection = tables.connect(output)
+def note_changes(readable: str, output: str, run_id: str, plan: Plan) -> list[str]:
+    """Writes that tracks were removed or moved, as new rows of `tracks`; the same in words, with duplicates.
+
+    Args:
+        readable: a local folder with the tables of `output`, as they are now; `output` itself, if that is local.
+    """
+    connection = tables.connect(readable)
     new_tokens = changes.tokens(connection, plan.perhaps_moved)
     moved = dict(changes.moved(plan.removed, new_tokens))
     now = datetime.now(UTC)
     rows = []
-    for track_id in plan.removed:
-        known = connection.execute("FROM tracks WHERE track_id = ?", [track_id]).to_arrow_table().to_pylist()
-        facts = {name: known[0][name] for name in TrackFacts.__dataclass_fields__}
-        to = moved.get(track_id)
-        facts |= {"run_id": run_id, "time": now, "state": "moved" if to else "removed", "moved_to": to}
-        rows.append(TrackFacts(**facts))
+    connection.register("gone", pa.table({"track_id": pa.array(sorted(plan.removed), pa.string())}))
+    for known in connection.sql("FROM tracks SEMI JOIN gone USING (track_id)").to_arrow_table().to_pylist():
+        to = moved.get(known["track_id"])
+        known |= {"run_id": run_id, "time": now, "state": "moved" if to else "removed", "moved_to": to}
+        rows.append(TrackFacts(**known))
     if rows:
         name = f"{run_id}-changes.parquet"
         write_table(output, "tracks", name, rows)
         write_table(output, "work", name, [])  # commits them
     words = [f"moved: {old} is now {new}" for old, new in moved.items()]
     words += [f"removed: {track_id}" for track_id in plan.removed if track_id not in moved]
-    return words + [f"the same bytes: {', '.join(ids)}" for ids in changes.duplicates(connection)]
+    same = changes.duplicates(tables.connect(readable))  # a new look: those that moved are no duplicates
+    return words + [f"the same bytes: {', '.join(ids)}" for ids in same]
 
 
 def tell_run(run: Run, output: str, console: Console) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import secrets
 import shutil
 import socket
 from collections import Counter
@@ -21,11 +20,11 @@ from rich.console import Console
 from pipelines.closing import note_changes, status_of, tell_run
 from pipelines.lock import lock
 from pipelines.options import LOCAL_RUNNER, REMOTE_RUNNERS, ScanSettings, parse_scan
-from pipelines.planning import cores, make_plan, show_plan, tell_plan
+from pipelines.planning import cores, make_plan, new_run_id, show_plan, tell_plan
 from pipelines.progress import Progress
 from pipelines.supervise import PIPELINE, Interrupt, Worker, watch
 from pipelines.version import VERSION
-from transforms import parts, tables
+from transforms import gcs, parts, tables
 from transforms.errors import MisuseError, RunError
 from transforms.ledger import Plan
 from transforms.records import Run
@@ -42,7 +41,7 @@ class Launch:
     console: Console
     lock_fd: int
     command: Sequence[str] = PIPELINE
-    run_id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}")
+    run_id: str = field(default_factory=new_run_id)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     messages: list[str] = field(default_factory=list)
 
@@ -84,6 +83,11 @@ def launch(argv: Sequence[str], command: Sequence[str] = PIPELINE) -> int:
         RunError: if the run cannot go on.
     """
     settings, beam_flags = parse_scan(argv)
+    if runner_of(beam_flags) in REMOTE_RUNNERS:
+        from pipelines.submit import submit  # imports Beam
+
+        check_remote(settings, runner_of(beam_flags))
+        return submit(settings, argv)
     count, more = local_workers(beam_flags)
     check_places(settings)
     console = Console()
@@ -91,6 +95,18 @@ def launch(argv: Sequence[str], command: Sequence[str] = PIPELINE) -> int:
         return show_plan(settings, console)
     with lock(settings.output) as lock_fd:
         return scan(Launch(settings, [*argv, *more], console, lock_fd, command), count)
+
+
+def _beam_flag(beam_flags: Sequence[str], name: str) -> str | None:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(f"--{name}")
+    value: str | None = getattr(parser.parse_known_args(list(beam_flags))[0], name)
+    return value
+
+
+def runner_of(beam_flags: Sequence[str]) -> str:
+    """The runner that Beam's flags name; by default, the pinned local one."""
+    return _beam_flag(beam_flags, "runner") or LOCAL_RUNNER
 
 
 def local_workers(beam_flags: Sequence[str]) -> tuple[int, list[str]]:
@@ -101,23 +117,24 @@ def local_workers(beam_flags: Sequence[str]) -> tuple[int, list[str]]:
 
     Raises:
         MisuseError: if the number is none.
-        RunError: if the runner is a remote one.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--runner")
-    parser.add_argument("--direct_num_workers", type=int, default=0)
-    try:
-        known, _ = parser.parse_known_args(list(beam_flags))
-    except argparse.ArgumentError as error:
-        raise MisuseError(str(error), "give the number of worker processes, 0 for one a core") from None
-    if known.runner in REMOTE_RUNNERS:
-        raise RunError(
-            f"--runner={known.runner} cannot be submitted yet",
-            "the job graph stands (tests/pipelines/test_graph.py); the ledger and the plan on gs:// do not",
-        )
-    if known.runner not in (None, LOCAL_RUNNER):
+    if runner_of(beam_flags) != LOCAL_RUNNER:
         return 1, []
-    return known.direct_num_workers or cores(), ["--direct_num_workers=1"]
+    number = _beam_flag(beam_flags, "direct_num_workers") or "0"
+    if not number.isdecimal():
+        raise MisuseError(f"--direct_num_workers={number} is no number", "give how many processes, 0 for one a core")
+    return int(number) or cores(), ["--direct_num_workers=1"]
+
+
+def check_remote(settings: ScanSettings, runner: str) -> None:
+    """Refuses places that Dataflow's workers cannot reach. (Other runners may share a file system with this machine.)
+
+    Raises:
+        MisuseError: naming the place.
+    """
+    for flag, place in (("input", settings.input), ("output", settings.output)):
+        if runner == "DataflowRunner" and not gcs.is_gcs(place):
+            raise MisuseError(f"--{flag}={place} is on this machine", "Dataflow's workers reach gs://BUCKET/NAME only")
 
 
 def check_places(settings: ScanSettings) -> None:
@@ -125,7 +142,13 @@ def check_places(settings: ScanSettings) -> None:
 
     Raises:
         MisuseError: saying which.
+        RunError: if it is on Cloud Storage.
     """
+    if gcs.is_gcs(settings.output):
+        raise RunError(
+            f"a local run cannot write to {settings.output} yet",
+            "scan into a local folder and copy it, or use Dataflow",
+        )
     output = Path(settings.output)
     if output.exists() and not output.is_dir():
         raise MisuseError(f"{settings.output} is a file", "give a folder for the output")
@@ -170,7 +193,7 @@ def conclude(run: Launch, workers: Sequence[Worker], plan: Plan, *, interrupted:
     """Writes what the run leaves besides tracks, tells how it went; the exit status."""
     settings = run.settings
     finished: Counter[str] = sum((worker.tally.finished for worker in workers), Counter())
-    run.messages += note_changes(settings.output, run.run_id, plan)
+    run.messages += note_changes(settings.output, settings.output, run.run_id, plan)
     counts = Run(
         run_id=run.run_id,
         time=run.started,
@@ -179,7 +202,7 @@ def conclude(run: Launch, workers: Sequence[Worker], plan: Plan, *, interrupted:
         songscan_version=VERSION,
         host=socket.gethostname(),
         input=settings.input,
-        tasks=[f"{task.name}:{task.model_name}:{task.model_version}" for task in settings.tasks],
+        tasks=settings.task_names,
         options=json.dumps(list(run.argv), ensure_ascii=False),
         listed=plan.listed,
         not_audio=plan.not_audio,

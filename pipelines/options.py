@@ -38,6 +38,11 @@ class ScanSettings:
     max_hours: float = 24.0
     scratch_dir: str | None = None
 
+    @property
+    def task_names(self) -> list[str]:
+        """task:model:version of each task."""
+        return [f"{task.name}:{task.model_name}:{task.model_version}" for task in self.tasks]
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `ScanSettings` to `parser` (Beam's, or our own)."""

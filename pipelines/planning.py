@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -24,7 +26,7 @@ def make_plan(settings: ScanSettings, output: str, plan_file: str, messages: lis
     Raises:
         MisuseError: if there is no such catalogue, or the limits make no sense for it.
     """
-    remembered = str(Path(settings.output, "state", "not_audio.parquet"))
+    remembered = f"{settings.output.rstrip('/')}/state/not_audio.parquet"
     verdicts = Verdicts.load(remembered)
     listing = list_catalogue(settings.input, verdicts)
     made = plan(
@@ -88,6 +90,11 @@ def tell_plan(made: Plan, console: Console) -> None:
     )
     if made.removed:
         console.print(f"{len(made.removed)} no longer listed", highlight=False)
+
+
+def new_run_id() -> str:
+    """An identity for a run: when it began (UTC), and a few random digits."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
 def cores() -> int:

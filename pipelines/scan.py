@@ -23,6 +23,7 @@ from pipelines.outcome import DONE, exit_status
 from pipelines.supervise import WORKER_DIED
 from transforms.assess import Assess
 from transforms.decode import Decode, Limits
+from transforms.decoder import end_with_parent
 from transforms.journal import Journal
 from transforms.records import Due
 from transforms.shards import read_shard
@@ -70,6 +71,7 @@ def run(argv: Sequence[str]) -> int:
 
         return launch(argv)
     if scan.share == "-":
+        end_with_parent()  # a launcher that was killed must not leave workers behind
         scan.share = sys.stdin.readline()
         if not scan.share:
             return DONE  # nothing was due, or the launcher is gone

@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipelines.outcome import MISUSE
 from pipelines.progress import Progress, Tally
-from transforms.errors import RunError
+from transforms.errors import MisuseError, RunError
 from transforms.journal import Listener
 from transforms.shares import Share
 
@@ -118,6 +119,8 @@ class Worker:
             raise RunError(*self.tally.fatal)
         if status == 0:
             return None
+        if status == MISUSE:  # a flag that only Beam could judge
+            raise MisuseError(log_tail(self.log).rpartition("songscan: ")[2].strip().replace("\n" + " " * 10, "; "))
         suspects = self.tally.lose_unflushed()
         if suspects and (status < 0 or status == WORKER_DIED):
             self.deaths.update(suspects)

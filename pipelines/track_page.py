@@ -165,11 +165,14 @@ def _print_score(console: Console, quality: dict[str, Any]) -> None:
 
 
 def _print_sound(console: Console, q: dict[str, Any]) -> None:
-    silent = q["longest_inner_silence_s"]
-    gap = f"{clock(silent)} at {clock(q['longest_inner_silence_at_s'] or 0)}" if silent else None
-    hum = f"{q['hum_hz']:.0f} Hz, {q['hum_dbfs']:.1f} dBFS" if q["hum_hz"] is not None else "none"
-    missing = ", ".join(str(channel + 1) for channel in q["missing_channels"] or [])
-    levels = [
+    _group(console, "Level", _level(q))
+    _group(console, "Channels", _channels(q))
+    _group(console, "Noise and bandwidth", _noise(q))
+    _group(console, "Silence", _silence(q))
+
+
+def _level(q: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [
         ("loudness", _with("LUFS", q["integrated_lufs"]) or "none: too quiet or too short"),
         ("loudness range", _with("LU", q["loudness_range_lu"])),
         ("loudest 3 s", _with("LUFS", q["max_short_term_lufs"])),
@@ -179,25 +182,39 @@ def _print_sound(console: Console, q: dict[str, Any]) -> None:
         ("clipped", f"{100 * q['clipped_share']:.3g} % of samples"),
         ("DC offset", f"{100 * q['dc_offset']:.3g} % of full scale"),
     ]
-    stereo = [
+
+
+def _channels(q: dict[str, Any]) -> list[tuple[str, Any]]:
+    missing = ", ".join(str(channel + 1) for channel in q["missing_channels"] or [])
+    return [
         ("correlation", _with("(-1 to 1)", q["stereo_correlation"], 2)),
         ("false stereo", q["false_stereo"]),
         ("missing channels", f"{missing} (from 1)" if missing else "none"),
         ("one inverted", q["inverted_channels"]),
     ]
-    noise = [
+
+
+def _noise(q: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [
         ("noise floor", _with("dBFS", q["noise_floor_dbfs"])),
         ("signal to noise", _with("dB", q["snr_db"])),
-        ("hum", hum),
+        ("hum", f"{q['hum_hz']:.0f} Hz, {q['hum_dbfs']:.1f} dBFS" if q["hum_hz"] is not None else "none"),
         ("bandwidth", None if q["bandwidth_hz"] is None else f"{q['bandwidth_hz']:,.0f} Hz"),
         ("lossy source", q["lossy_source"]),
         ("evidence for it", _with("(0 to 1)", q["lossy_source_score"], 2)),
     ]
-    silence = [("at the start", clock(q["leading_silence_s"])), ("at the end", clock(q["trailing_silence_s"]))]
-    _group(console, "Level", levels)
-    _group(console, "Channels", stereo)
-    _group(console, "Noise and bandwidth", noise)
-    _group(console, "Silence", [*silence, ("longest within", gap or "none")])
+
+
+def _silence(q: dict[str, Any]) -> list[tuple[str, Any]]:
+    silent_s = q["longest_inner_silence_s"]
+    return [
+        ("at the start", clock(q["leading_silence_s"])),
+        ("at the end", clock(q["trailing_silence_s"])),
+        (
+            "longest within",
+            f"{clock(silent_s)} at {clock(q['longest_inner_silence_at_s'] or 0)}" if silent_s else "none",
+        ),
+    ]
 
 
 def _print_table(console: Console, table: str, rows: list[dict[str, Any]]) -> None:

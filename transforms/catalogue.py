@@ -198,7 +198,7 @@ def _is_listed(below: str, matches: Callable[[str], bool], notes: Notes) -> bool
     *folders, name = below.split("/")
     hidden = next((part for part in (*folders, name) if is_hidden(part)), None)
     if hidden:
-        notes.passed_over[hidden] += 1
+        notes.pass_over(hidden)
     return bool(name) and not hidden and matches(below)
 
 

@@ -3,20 +3,18 @@
 Conventions. One child per DecoderProcess, started when first needed and again after it died; one request at a time, and
 not from several threads at once. A request or reply is one line of JSON over a socket; the file to be read and the two
 scratch files (transforms.scratch) go along as descriptors (SCM_RIGHTS), so that no name reaches a library and no sample
-passes through the socket. Progress is seen as growth of the scratch files, or as progress lines. The child's side is
+passes through the socket. Progress is seen as writing to the scratch files, or as progress lines. The child's side is
 transforms.decoder. Neither imports apache_beam: the child must start fast.
 """
 
 from __future__ import annotations
 
-import errno
 import functools
 import json
 import os
 import select
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import tempfile
@@ -29,11 +27,11 @@ from typing import Any
 
 from models.audio import AudioInfo, Decoded
 from transforms.errors import MisuseError, RunError, TrackError
-from transforms.scratch import SAMPLE_BYTES, Scratch
-
-FilePath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+from transforms.scratch import SAMPLE_BYTES, Scratch, SpareMemory
+from transforms.source import FilePath, Source
 
 COMMAND = (sys.executable, "-m", "transforms.decoder")
+START_TIMEOUT_S = 120.0  #: loading the libraries from a cold and busy disk
 LONGEST_TICK_S = 1.0  #: how often the parent looks for progress
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -46,7 +44,7 @@ class DecoderProcess:
         timeout_s: a child that makes no progress for so long is killed.
         memory_bytes: address space that the child may use beyond what it needs to start.
         max_decoded_bytes: a recording whose float32 samples exceed this is refused.
-        memory_backed_bytes: recordings up to this size stay in memory.
+        memory_backed_bytes: recordings up to this size stay in memory, and so much is kept for the next one.
         command: how to start the child; tests put a double here.
     """
 
@@ -69,11 +67,12 @@ class DecoderProcess:
         self.memory_backed_bytes = memory_backed_bytes
         self.command = tuple(command)
         self._child: _Child | None = None
+        self._memory = SpareMemory()
         self._hashed: tuple[FilePath, tuple[int, ...]] | None = None  # the last token's file and state
 
     def token(self, path: FilePath) -> str:
         """Digest of the bytes of `path`: `sha256:HEX`. Raises TrackError."""
-        with _Source(path) as source:
+        with Source(path) as source:
             reply = self._ask({"do": "token"}, source, "open", ())
             source.check_unchanged()
             self._hashed = (path, source.state)
@@ -81,7 +80,7 @@ class DecoderProcess:
 
     def probe(self, path: FilePath) -> AudioInfo:
         """What the header of `path` says. Raises TrackError."""
-        with _Source(path) as source:
+        with Source(path) as source:
             return AudioInfo(**self._ask({"do": "probe"}, source, "decode", ())["info"])
 
     def decode(self, path: FilePath) -> Scratch:
@@ -89,24 +88,17 @@ class DecoderProcess:
 
         Raises:
             TrackError: if it cannot be opened or decoded, or changed since `token` was asked for it.
-            RunError: if there is no room for the samples.
+            RunError: if there is no room for the samples, or the child does not start.
         """
-        with _Source(path) as source:
+        with Source(path) as source:
             if self._hashed is not None and self._hashed[0] == path:
                 source.check_unchanged(self._hashed[1])
-            memory_fd = os.memfd_create("songscan")
-            try:
-                with self._disk_file() as disk:
-                    scratch_fds = (memory_fd, disk.fileno())
-                    reply = self._ask(self._decode_request(), source, "decode", scratch_fds)
-                    source.check_unchanged()
-                    fd = os.dup(scratch_fds[0] if reply["memory_backed"] else scratch_fds[1])
-            finally:
-                os.close(memory_fd)
-        return Scratch(fd, _decoded(reply["decoded"]), memory_backed=reply["memory_backed"])
+            return self._decode(source)
 
     def close(self) -> None:
-        """Ends the child; the next request starts another."""
+        """Ends the child and gives its memory back; the next request starts another."""
+        self._memory.close()
+        self._memory = SpareMemory()
         if self._child is not None:
             self._child.kill()
             self._child = None
@@ -116,6 +108,22 @@ class DecoderProcess:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _decode(self, source: Source) -> Scratch:
+        memory_fd = self._memory.take()
+        try:
+            with self._disk_file() as disk:
+                reply = self._ask(self._decode_request(), source, "decode", (memory_fd, disk.fileno()))
+                source.check_unchanged()
+                disk_fd = None if reply["memory_backed"] else os.dup(disk.fileno())
+        except BaseException:  # not caught, only tidied up after
+            os.close(memory_fd)
+            raise
+        decoded = _decoded(reply["decoded"])
+        if disk_fd is None:
+            return Scratch(memory_fd, decoded, memory_backed=True, release=self._memory.give)
+        self._memory.give(memory_fd)
+        return Scratch(disk_fd, decoded, memory_backed=False)
 
     def _decode_request(self) -> dict[str, Any]:
         max_samples = self.max_decoded_bytes // SAMPLE_BYTES
@@ -127,9 +135,7 @@ class DecoderProcess:
         except OSError as error:
             raise _no_room(self.scratch_dir, str(error.strerror)) from error
 
-    def _ask(
-        self, request: dict[str, Any], source: _Source, stage: str, scratch_fds: tuple[int, ...]
-    ) -> dict[str, Any]:
+    def _ask(self, request: dict[str, Any], source: Source, stage: str, scratch_fds: tuple[int, ...]) -> dict[str, Any]:
         child, self._child = self._child, None  # an interrupt must leave no child behind that still has to answer
         if child is None or not child.alive:
             child = _Child(self.command, self.memory_bytes)
@@ -162,55 +168,6 @@ def _no_room(scratch_dir: str | None, why: str) -> RunError:
     return RunError(f"no room for decoded audio in {where} ({why})", advice)
 
 
-class _Source:
-    """The file to be read, opened once."""
-
-    def __init__(self, path: FilePath) -> None:
-        self.name = repr(os.fsdecode(path))
-        try:
-            # O_NONBLOCK: opening a FIFO must not wait for somebody to write to it.
-            self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        except (OSError, ValueError) as error:
-            raise _cannot_open(self.name, error) from error
-        if not stat.S_ISREG(os.fstat(self.fd).st_mode):
-            os.close(self.fd)
-            raise TrackError("open", "not_a_file", f"{self.name} is no regular file", _NOT_A_FILE)
-        self.state = self._state()
-
-    def _state(self) -> tuple[int, ...]:
-        status = os.fstat(self.fd)
-        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-    def check_unchanged(self, since: tuple[int, ...] | None = None) -> None:
-        """Raises TrackError if the file is another than at the opening, or than it was in the state `since`."""
-        if self._state() != (since or self.state):
-            advice = "Somebody is writing to it: it is read again in the next run."
-            what = f"{self.name} changed while it was read"
-            raise TrackError("open", "changed_while_read", what, advice, transient=True)
-
-    def __enter__(self) -> _Source:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.fd)
-
-
-_NOT_A_FILE = "A folder, a pipe or a device? Leave it out of the catalogue."
-
-
-def _cannot_open(name: str, error: OSError | ValueError) -> TrackError:
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
-        advice = "Moved or deleted since it was listed, or a link that leads nowhere: list the catalogue again."
-        return TrackError("open", "gone", f"{name} is not there", advice, transient=True)
-    if isinstance(error, PermissionError):
-        advice = "Give the user that scans the right to read it."
-        return TrackError("open", "no_permission", f"{name} may not be read ({error.strerror})", advice, transient=True)
-    if isinstance(error, ValueError) or error.errno in (errno.ENXIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ENODEV):
-        return TrackError("open", "not_a_file", f"{name} cannot be opened as a file ({error})", _NOT_A_FILE)
-    advice = "The disk or the network failed: it is tried again in the next run."
-    return TrackError("open", "read_error", f"{name} cannot be opened ({error})", advice, transient=True)
-
-
 class _ChildDiedError(Exception):
     def __init__(self, reason: str, what: str, advice: str) -> None:
         super().__init__(what)
@@ -227,6 +184,14 @@ class _Child:
         with theirs:
             self.process = _spawner(os.getpid()).submit(_start, arguments, theirs.fileno()).result()
         self.kill = weakref.finalize(self, _end, self.process, self.socket)
+        try:
+            self._reply((), START_TIMEOUT_S)
+        except _ChildDiedError as death:
+            self.kill()
+            advice = (
+                "Its own message stands above. A broken installation, or too little memory? `songscan doctor` tells."
+            )
+            raise RunError(f"the decoder process does not start: {death}", advice) from None
 
     @property
     def alive(self) -> bool:
@@ -242,7 +207,7 @@ class _Child:
 
     def _reply(self, growing_fds: Sequence[int], timeout_s: float) -> dict[str, Any]:
         received, moved = b"", time.monotonic()
-        sizes: list[int] = []
+        state: list[tuple[int, int]] = []
         while True:
             readable, _, _ = select.select([self.socket], [], [], min(LONGEST_TICK_S, timeout_s / 4))
             if readable:
@@ -254,7 +219,7 @@ class _Child:
                 for reply in map(json.loads, lines):
                     if "progress" not in reply:
                         return dict(reply)
-            elif sizes != (sizes := [os.fstat(fd).st_size for fd in growing_fds]):
+            elif state != (state := [_written(fd) for fd in growing_fds]):
                 moved = time.monotonic()
             elif time.monotonic() - moved > timeout_s:
                 advice = "A file that leads the decoder in circles, or a disk that is very slow: raise the time limit."
@@ -267,6 +232,12 @@ class _Child:
         if code == -signal.SIGKILL:
             advice = "Was it killed for want of memory? Leave the file out, or give the machine more."
         return _ChildDiedError("decoder_crashed", f"the decoder died {how}", advice)
+
+
+def _written(fd: int) -> tuple[int, int]:
+    """What changes whenever the child writes; a spare memory file does not grow at first."""
+    status = os.fstat(fd)
+    return status.st_size, status.st_mtime_ns
 
 
 @functools.cache

@@ -73,7 +73,7 @@ def decode(due: Due, run_id: str, decoder: DecoderProcess, limits: Limits) -> Re
             audio = decoder.decode(path)
     except TrackError as error:
         blank = _facts(report, None)
-        return Recording(report=failed(report.plus([blank]), due.tasks + due.tasks_if_changed, error))
+        return Recording(report=failed(report.plus([blank]), DECODER, due.tasks + due.tasks_if_changed, error))
     again = functools.partial(_decode_again, limits=limits)
     return Recording(report=report.plus([_facts(report, audio)]), tasks=tasks, reopen=again, audio=audio)
 

@@ -1,8 +1,8 @@
 """The child's side of transforms.child: reads requests, decodes, answers. Run as `python -m transforms.decoder`.
 
 Conventions. A request is one line of JSON, and with it the descriptors of the file to be read and, for `decode`, of the
-two scratch files. A reply is one line: what was asked for; or `reason`, `message` and `advice`; or `no_room`. Lines with
-`progress` may come before it. Whatever else goes wrong ends the process, and the parent tells of that.
+two scratch files. A reply is one line: what was asked for; or `reason`, `message` and `advice`; or `no_room`. Lines
+with `progress` may come before it. Whatever else goes wrong ends the process, and the parent tells of that.
 """
 
 from __future__ import annotations
@@ -95,9 +95,14 @@ def _send(sock: socket.socket, reply: dict[str, Any]) -> None:
     sock.sendall(json.dumps(reply).encode() + b"\n")
 
 
+def end_with_parent() -> None:
+    """Has the kernel kill this process when the thread that started it ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def settle(parent_pid: int, memory_bytes: int) -> None:
     """Binds this process to its parent's life and to `memory_bytes` of address space beyond what it has now."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     if os.getppid() != parent_pid:  # died before the line above
         sys.exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
@@ -111,7 +116,9 @@ def main(arguments: list[str], handlers: dict[str, Handler] = HANDLERS) -> None:
     """Serves a socket. `arguments`: its descriptor, the parent's process id, bytes of memory allowed."""
     fd, parent_pid, memory_bytes = map(int, arguments)
     settle(parent_pid, memory_bytes)
-    serve(socket.socket(fileno=fd), handlers)
+    sock = socket.socket(fileno=fd)
+    _send(sock, {"ready": True})
+    serve(sock, handlers)
 
 
 if __name__ == "__main__":

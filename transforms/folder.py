@@ -123,7 +123,7 @@ class Walk:
             with os.scandir(f"{self.root}/{below}") as items:
                 for item in items:
                     if is_hidden(item.name):
-                        self.notes.passed_over[item.name] += 1
+                        self.notes.pass_over(item.name)
                     else:
                         found.append((item.name, item.is_symlink()))
         except OSError as error:

@@ -23,6 +23,7 @@ from transforms.errors import MisuseError
 from transforms.listing import Listing
 from transforms.records import Task, Track
 from transforms.shards import count_shards, read_shard, write_shards
+from transforms.tables import literal
 
 __all__ = ["Plan", "Unmeasured", "count_shards", "plan", "read_shard"]
 
@@ -49,7 +50,7 @@ class Plan:
     listed: int
     not_audio: int
     up_to_date: int  #: nothing is due
-    withheld: int  #: due, but left out by `since`, `track_ids`, `max_tracks` or `without`
+    withheld: int  #: due, but left out by `since`, `track_ids` or `max_tracks`
     due: int
     removed: Mapping[str, str]  #: track id -> content token of what is no longer listed
     perhaps_moved: tuple[str, ...]  #: due ids, unknown so far, of the size of something removed; see `changes.moved`
@@ -68,8 +69,6 @@ def plan(
     since: datetime | None = None,
     track_ids: Collection[str] | None = None,
     max_tracks: int | None = None,
-    without: Collection[str] = (),
-    deaths: Mapping[str, int] | None = None,
 ) -> Plan:
     """Subtracts the ledger from `listing`, and writes what is due to `out_path`.
 
@@ -82,8 +81,6 @@ def plan(
         force: all tasks are due, done or not.
         since: tracks modified before it are withheld, and those of which nobody knows when; with time zone.
         track_ids: only these tracks.
-        without: all but these tracks.
-        deaths: how many workers died over a track, by id.
 
     Raises:
         MisuseError: if the catalogue is empty, `since` has no time zone, or none of `track_ids` is listed.
@@ -93,10 +90,10 @@ def plan(
     assert 0 < len(tasks) <= _MOST_TASKS
     ledger.execute(
         "CREATE OR REPLACE TEMP VIEW listed AS SELECT *, file_row_number AS ordinal FROM "
-        f"read_parquet('{listing.file()}', file_row_number = true)"
+        f"read_parquet({literal(listing.file())}, file_row_number = true)"
     )
     missing = _missing(ledger, track_ids)
-    _load(ledger, tasks, deaths or {}, without)
+    _load(ledger, tasks)
     everything = (1 << len(tasks)) - 1
     ledger.execute(_JUDGED, {"all": everything, "force": force})
     ledger.execute(
@@ -138,15 +135,13 @@ def _missing(ledger: Any, track_ids: Collection[str] | None) -> tuple[str, ...]:
     return tuple(row[0] for row in rows)
 
 
-def _load(ledger: Any, tasks: Sequence[Task], deaths: Mapping[str, int], without: Collection[str]) -> None:
+def _load(ledger: Any, tasks: Sequence[Task]) -> None:
     asked = {name: pa.array([getattr(task, name) for task in tasks], pa.string()) for name in Task.__annotations__}
     bits = pa.array([1 << n for n in range(len(tasks))], pa.int64())
     _table(ledger, "asked", {"bit": bits, **asked})
-    ids, counts = pa.array(deaths, pa.string()), pa.array(deaths.values(), pa.int64())
-    _table(ledger, "deaths", {"track_id": ids, "deaths": counts})
-    _table(ledger, "without", {"track_id": pa.array(sorted(without), pa.string())})
     ledger.execute(_FACTS)
     ledger.execute(_KNOWN)
+    ledger.execute("DROP TABLE facts")
     ledger.execute(_DONE)
 
 
@@ -232,7 +227,7 @@ _CHOSEN = """
 CREATE OR REPLACE TEMP TABLE chosen AS
 SELECT *, row_number() OVER (ORDER BY ordinal) - 1 AS place FROM judged
 WHERE NOT up_to_date AND ($since::TIMESTAMPTZ IS NULL OR coalesce(modified >= $since::TIMESTAMPTZ, false))
-    AND ($all_ids OR track_id IN (FROM wanted)) AND track_id NOT IN (FROM without)
+    AND ($all_ids OR track_id IN (FROM wanted))
 QUALIFY place < $most
 """
 
@@ -255,9 +250,8 @@ WITH before AS (
     SELECT t.track_id, t AS known FROM tracks_history t SEMI JOIN chosen USING (track_id) WHERE t.content_token <> ''
     QUALIFY row_number() OVER (PARTITION BY t.track_id ORDER BY t.time DESC, t.run_id DESC) = 1)
 SELECT {", ".join("l." + name for name in _TRACK_COLUMNS)}, c.tasks, c.tasks_if_changed, c.attempts,
-    coalesce(d.deaths, 0) AS deaths, l.problem, b.known
+    0::BIGINT AS deaths, l.problem, b.known
 FROM chosen c JOIN listed l USING (ordinal) LEFT JOIN before b ON b.track_id = c.track_id
-    LEFT JOIN deaths d ON d.track_id = c.track_id
 ORDER BY c.place * $turn::BIGINT % $due::BIGINT
 """
 

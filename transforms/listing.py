@@ -29,6 +29,7 @@ AUDIO = "audio"
 NOT_AUDIO = "not_audio"
 UNREADABLE = "unreadable"
 BATCH_ROWS = 50_000
+_HIDDEN_TOLD = 10  # different names; a disk from a Mac may hold one `._NAME` for each NAME
 
 _LAST_US = 253_402_300_799_000_000  # the end of the year 9999, the last that Python can name
 _FIRST_US = -62_135_596_800_000_000  # the start of the year 1
@@ -69,12 +70,17 @@ class Notes:
 
     complete: bool = True  #: whether all of the catalogue could be looked at: only then is what is missing removed
     messages: list[str] = field(default_factory=list)
-    passed_over: Counter[str] = field(default_factory=Counter)  #: hidden names, and how often
+    passed_over: Counter[str] = field(default_factory=Counter)  #: hidden names, and how often; `others` at the end
 
     def incomplete(self, message: str) -> None:
         """Part of the catalogue could not be looked at."""
         self.complete = False
         self.messages.append(message)
+
+    def pass_over(self, name: str) -> None:
+        """A hidden name was met."""
+        told = name in self.passed_over or len(self.passed_over) < _HIDDEN_TOLD
+        self.passed_over[plain_name(name) if told else "others"] += 1
 
 
 @dataclass

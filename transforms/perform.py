@@ -23,7 +23,7 @@ def perform(recording: Recording, task: Task, work: Callable[[Recording], Sequen
     try:
         rows = list(work(recording))
     except TrackError as error:
-        return dataclasses.replace(recording, report=failed(recording.report, [task], error))
+        return dataclasses.replace(recording, report=failed(recording.report, task, [task], error))
     done = Work(
         **recording.report.stamp(task),
         task=task.name,
@@ -36,30 +36,30 @@ def perform(recording: Recording, task: Task, work: Callable[[Recording], Sequen
     return dataclasses.replace(recording, report=recording.report.plus([*rows, done]))
 
 
-def failed(report: Report, tasks: Sequence[Task], error: TrackError) -> Report:
-    """`report` with a dead letter and a row of `work` for each of `tasks`, which all fail by `error`."""
+def failed(report: Report, by: Task, tasks: Sequence[Task], error: TrackError) -> Report:
+    """`report` with one dead letter for the failure of `by`, and a row of `work` for each of the `tasks` that it costs."""
     attempts = report.due.attempts + 1
-    rows: list[Row] = []
-    for task in tasks:
-        letter = DeadLetter(
-            **report.stamp(task),
-            uri=report.due.track.uri,
-            task=task.name,
-            stage=error.stage,
-            reason=error.reason,
-            error=error.message,
-            advice=error.advice,
-            transient=error.transient,
-            attempts=attempts,
-        )
-        outcome = Work(
-            **report.stamp(task),
-            task=task.name,
-            options_digest=task.options_digest,
-            status=FAILED_TRANSIENT if error.transient else FAILED_PERMANENT,
-            attempts=attempts,
-            duration_s=None,
-            wall_s=None,
-        )
-        rows += [letter, outcome]
-    return report.plus(rows)
+    letter = DeadLetter(
+        **report.stamp(by),
+        uri=report.due.track.uri,
+        task=by.name,
+        stage=error.stage,
+        reason=error.reason,
+        error=error.message,
+        advice=error.advice,
+        transient=error.transient,
+        attempts=attempts,
+    )
+    return report.plus([letter, *(_failed_work(report, task, error, attempts) for task in tasks)])
+
+
+def _failed_work(report: Report, task: Task, error: TrackError, attempts: int) -> Work:
+    return Work(
+        **report.stamp(task),
+        task=task.name,
+        options_digest=task.options_digest,
+        status=FAILED_TRANSIENT if error.transient else FAILED_PERMANENT,
+        attempts=attempts,
+        duration_s=None,
+        wall_s=None,
+    )

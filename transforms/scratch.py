@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import numpy as np
@@ -28,18 +28,20 @@ class Scratch:
         fd: the file of its samples; closed with this object.
         decoded: what the decoder says of it.
         memory_backed: whether the samples lie in memory.
+        release: takes `fd` back in the end.
     """
 
-    def __init__(self, fd: int, decoded: Decoded, *, memory_backed: bool) -> None:
+    def __init__(
+        self, fd: int, decoded: Decoded, *, memory_backed: bool, release: Callable[[int], None] = os.close
+    ) -> None:
         self.decoded = decoded
         self.sample_rate_hz = decoded.info.sample_rate_hz
         self.channels = decoded.info.channels
         self.frames = decoded.frames
         self.memory_backed = memory_backed
         self._fd = fd
-        self.close = weakref.finalize(
-            self, os.close, fd
-        )  #: gives the memory or the disk space back; also once collected
+        #: Gives the memory or the disk space back; happens by itself when this object is collected.
+        self.close = weakref.finalize(self, release, fd)
 
     def read(self, start: int, stop: int) -> FloatArray:
         """Frames `start` to `stop` (exclusive), a fresh array [frames, channels]; the recording's end cuts it short.
@@ -79,6 +81,36 @@ class Scratch:
         raise TypeError("a Scratch holds an open file: audio is never pickled, send the Track and decode it again")
 
 
+class SpareMemory:
+    """Keeps one memory file for the next recording: fresh pages cost the kernel more than the samples cost to copy."""
+
+    def __init__(self) -> None:
+        self._fd: int | None = None
+        self._closed = False
+
+    def take(self) -> int:
+        """A memory file; what it holds is to be overwritten."""
+        fd, self._fd = self._fd, None
+        return os.memfd_create("songscan") if fd is None else fd
+
+    def give(self, fd: int) -> None:
+        """Takes a memory file back."""
+        if self._fd is None and not self._closed:
+            self._fd = fd
+        else:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the memory back to the system; so does `give` from now on."""
+        self._closed = True
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
 class ScratchWriter:
     """Writes samples to `memory_fd` until there are more than `memory_backed_bytes`, then all of them to `disk_fd`."""
 
@@ -99,9 +131,10 @@ class ScratchWriter:
         if self.memory_backed and self.size_bytes + len(data) > self.memory_backed_bytes:
             self._move()
         fd = self.memory_fd if self.memory_backed else self.disk_fd
-        self.size_bytes += len(data)
         while data:
-            data = data[os.write(fd, data) :]
+            count = os.pwrite(fd, data, self.size_bytes)
+            self.size_bytes += count
+            data = data[count:]
 
     def _move(self) -> None:
         offset = 0

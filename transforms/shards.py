@@ -1,8 +1,8 @@
 """The plan file: what is due, in small shards.
 
 Conventions. Parquet, one row per track: the columns of `records.Track`, the tasks as bit masks in the order that the
-file's metadata give, attempts, deaths, problem and the known facts. Shard n is the rows from n times `shard_rows`,
-which the metadata tell as well; it lies within one row group.
+file's metadata give, attempts, deaths (0 until a share of the plan is planned again), problem and the known facts.
+Shard n is the rows from n times `shard_rows`, which the metadata tell as well; it lies within one row group.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Content is what rises above three floors in at least 3 % of the moments: the dither of 16 bit, the stationary
 background, and 100 dB below the strongest band. A recording that is nothing but stationary noise has no content in that
-sense; there the background counts as content. What lies beyond a cliff, a fall by 35 dB within 8 % of the frequency that
-nothing above makes good, is the leakage of a low-pass filter and no content.
+sense; there the background counts as content. What lies beyond a cliff, a fall by 35 dB within 8 % of the frequency
+that nothing above makes good, is the leakage of a low-pass filter and no content.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.measures.blocks import Array, Samples
-from models.measures.spectrum import BINS_PER_BAND, FIRST_BIN, Spectrum, spectrum
+from models.measures.spectrum import BINS_PER_BAND, FIRST_BIN, Spectrum, spectral_statistics
 
 DITHER_POWER = (1 / 32768) ** 2 / 4  # triangular dither and the rounding: 1/6 + 1/12 of a squared step
 OVER_DITHER_DB, OVER_BACKGROUND_DB, UNDER_STRONGEST_DB = 6.0, 6.0, 100.0
@@ -55,4 +55,4 @@ def _upper_edge_hz(found: Spectrum, band: int, floor: float) -> float:
 
 def effective_bandwidth(samples: Samples, sample_rate_hz: int) -> float | None:
     """Effective bandwidth of a whole recording, [frames] or [frames, channels], Hz."""
-    return bandwidth_of(spectrum(samples, sample_rate_hz))
+    return bandwidth_of(spectral_statistics(samples, sample_rate_hz))

@@ -2,9 +2,10 @@
 
 A flat top is a run of at least three samples within 1.5 steps of 16 bit of its extreme that is entered or left more
 steeply than a smooth crest can be: a parabola that stays within `t` of its top for L samples has fallen to
-t (1 + 2m/L)^2 m samples later, and a flat top has fallen at least three times as far one or two samples later. So the crest of a clean bass note,
-flat to 16 bits for milliseconds, does not count. In a recording of coarse steps (8 bit) `t` is one of its steps.
-Only what lies within 1 dB of the channel's largest value of that polarity counts: clipping happens at one level.
+t (1 + 2m/L)^2 m samples later, and a flat top has fallen at least three times as far one or two samples later. So the
+crest of a clean bass note, flat to 16 bits for milliseconds, does not count. In a recording of coarse steps (8 bit) `t`
+is one of its steps. Only what lies within 1 dB of the channel's largest value of that polarity counts: clipping happens
+at one level. A square wave cannot be told from clipping and counts.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def _crests(wave: Samples, firsts: Array, lasts: Array) -> _Runs:
 
 
 def _steepness(wave: Samples, start: Array, stop: Array, level: Array) -> Array:
-    """Fall one or two samples beside a run over that of a smooth crest; the first step is often cut short by clipping."""
+    """Fall beside a run over that of a smooth crest, one or two samples on: clipping often cuts the first short."""
     falls = [
         (level - np.minimum(wave[start - beside], wave[stop - 1 + beside])) / (1 + 2 * beside / (stop - start)) ** 2
         for beside in range(1, _CONTEXT + 1)

@@ -2,8 +2,9 @@
 
 The recording is brought down to 1.5 to 2.5 kHz and looked at in windows of 4 s, fine enough to tell 50 Hz from a low G
 (49.0 Hz), 60 Hz from a B (61.7 Hz). Per frequency, the level that nine in ten windows exceed is kept: notes come and
-go, hum stays. A line counts if it stands out from everything within 2.5 Hz; hum is a series of at least two lines at whole
-multiples of one frequency within 0.4 % of 50 or 60 Hz. A drone of another pitch is none. Levels are dBFS (mean square).
+go, hum stays. A line counts if it stands out from everything within 2.5 Hz; hum is a series of at least two lines at
+whole multiples of one frequency within 0.4 % of 50 or 60 Hz. A drone of another pitch is none. Levels are dBFS (mean
+square). Where dense music covers the mains' lines all the time, hum is neither heard nor found.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ HARMONICS_HZ = 0.15  # how far a line may lie from its place in the series
 OVER_MEDIAN_DB, OVER_NEIGHBOURS_DB = 8.0, 3.0  # of a line
 ALL_OVER_NEIGHBOURS_DB = 10.0  # of all lines of a series together
 NEIGHBOURS_HZ = 2.5
+FAINTEST_POWER = 1e-12  # of a line; below -120 dBFS lie the roundings of float32
 _LINE_BINS = 2  # a Hann window spreads a line over two bins on either side
 
 
@@ -140,7 +142,7 @@ def _line(still: Array, bin_hz: float, mains_hz: int, harmonic: int) -> _Line | 
     prominence_db = float(10 * np.log10(still[peak] / beside.max()))
     over_median_db = float(10 * np.log10(still[peak] / np.median(beside)))
     power = float(still[peak - _LINE_BINS : peak + _LINE_BINS + 1].sum())
-    stands_out = prominence_db >= OVER_NEIGHBOURS_DB and over_median_db >= OVER_MEDIAN_DB
+    stands_out = prominence_db >= OVER_NEIGHBOURS_DB and over_median_db >= OVER_MEDIAN_DB and power > FAINTEST_POWER
     return _Line(harmonic, frequency_hz / harmonic, power, prominence_db, stands_out)
 
 
@@ -151,6 +153,6 @@ def _offset_bins(still: Array, peak: int) -> float:
     return float(np.sign(right - left) * (2 * ratio - 1) / (ratio + 1))
 
 
-def hum(samples: Samples, sample_rate_hz: int) -> Hum | None:
+def find_hum(samples: Samples, sample_rate_hz: int) -> Hum | None:
     """Mains hum of a whole recording, [frames] or [frames, channels]; None if there is none or below 10 s of sound."""
     return measured(HumMeter, samples, sample_rate_hz)

@@ -44,10 +44,10 @@ class LevelMeter(Meter[Levels]):
         )
 
 
-def levels(samples: Samples, sample_rate_hz: int) -> Levels:
+def sample_levels(samples: Samples, sample_rate_hz: int) -> Levels:
     """Peaks and DC offset of a whole recording, [frames] or [frames, channels].
 
-    >>> levels(np.array([0.5, -0.25], np.float32), 8000).dc_offset
+    >>> sample_levels(np.array([0.5, -0.25], np.float32), 8000).dc_offset
     0.125
     """
     return measured(LevelMeter, samples, sample_rate_hz)

@@ -11,7 +11,7 @@ in samples from the excerpt's start, 0 up to the grid's hop.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,7 @@ _MP3_SUBBANDS = np.arange(2, 24)  # 1.4 to 16.5 kHz at 44.1 kHz: below, hardly a
 _FIRST_BIN, _LAST_BIN = 64, 748  # the same of an MDCT with 1024 bins, in whole bands
 _MP3_GRANULES = 11
 _MDCT_FRAMES = 4
+_ROWS_AT_ONCE = 64  # what stays in the processor's cache: half the time of a whole frame at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Grid:
     """
 
     name: str
-    coefficients: Callable[[Samples], list[Samples]]
+    coefficients: Callable[[Samples], Iterator[Samples]]
     period_samples: int
     rates_hz: tuple[int, int]
 
@@ -111,17 +112,25 @@ def _standardised(near: NDArray[np.int64]) -> Curve:
     return standardised
 
 
-def _mdct_frames(excerpt: Samples, window: Samples) -> list[Samples]:
+def _mdct_frames(excerpt: Samples, window: Samples) -> Iterator[Samples]:
     hop = len(window) // 2
     spans = np.lib.stride_tricks.sliding_window_view(excerpt, 2 * hop)
-    return [_mdct(spans[f * hop : (f + 1) * hop], window)[:, _FIRST_BIN:_LAST_BIN] for f in range(_MDCT_FRAMES)]
+    for first in range(0, _MDCT_FRAMES * hop, hop):
+        frame = np.empty((hop, _LAST_BIN - _FIRST_BIN), np.float32)
+        for offset in range(0, hop, _ROWS_AT_ONCE):
+            rows = spans[first + offset : first + offset + _ROWS_AT_ONCE]
+            frame[offset : offset + _ROWS_AT_ONCE] = _mdct(rows, window)[:, _FIRST_BIN:_LAST_BIN]
+        yield frame
 
 
 def _mdct(spans: Samples, window: Samples) -> Samples:
-    """MDCT of each row; [..., 2N] to [..., N], by folding and a DCT-IV."""
+    """MDCT of each row; [rows, 2N] to [rows, N], by folding and a DCT-IV."""
     half = len(window) // 4
-    a, b, c, d = (spans[..., i * half : (i + 1) * half] * window[i * half : (i + 1) * half] for i in range(4))
-    folded = np.concatenate([-c[..., ::-1] - d, a - b[..., ::-1]], axis=-1)
+    a, b, c, d = (spans[:, i * half : (i + 1) * half] * window[i * half : (i + 1) * half] for i in range(4))
+    folded = np.empty((len(spans), 2 * half), np.float32)
+    np.add(c[:, ::-1], d, out=folded[:, :half])
+    np.negative(folded[:, :half], out=folded[:, :half])
+    np.subtract(a, b[:, ::-1], out=folded[:, half:])
     transformed: Samples = scipy.fft.dct(folded, type=4, norm="ortho", overwrite_x=True)
     return transformed
 
@@ -144,38 +153,44 @@ def _celt_window() -> Samples:
     return np.concatenate([np.zeros(420), rise, np.ones(840), rise[::-1], np.zeros(420)]).astype(np.float32)
 
 
-def _celt_frames(excerpt: Samples) -> list[Samples]:
+def _celt_frames(excerpt: Samples) -> Iterator[Samples]:
     emphasised = excerpt.copy()
     emphasised[1:] -= np.float32(0.85) * excerpt[:-1]  # RFC 6716, section 4.3.8
     return _mdct_frames(emphasised, _celt_window())
 
 
 @functools.cache
-def _mp3_analysis() -> tuple[Samples, Samples, Samples, Samples]:
-    """Polyphase [512, subbands], MDCT [36, 18], and the two gains of the alias butterflies [8]."""
-    tap, subband = np.arange(512)[:, None], _MP3_SUBBANDS[None]
-    prototype = np.cos(2 * np.pi / 512 * (tap - 256) * np.arange(8)) @ np.array(_MP3_PROTOTYPE)
-    polyphase = (prototype[:, None] * np.cos((2 * subband + 1) * (tap - 16) * np.pi / 64))[::-1]
-    polyphase /= np.linalg.norm(polyphase, axis=0)
+def _mp3_analysis() -> tuple[Samples, Samples, Samples, Samples, Samples]:
+    """Prototype [512], modulation [64, subbands], MDCT [36, 18], and the two gains of the alias butterflies [8]."""
+    tap, subband = np.arange(511, -1, -1), _MP3_SUBBANDS[None]  # in order of time
+    prototype = np.cos(2 * np.pi / 512 * (tap[:, None] - 256) * np.arange(8)) @ np.array(_MP3_PROTOTYPE)
+    prototype *= 1 - 2 * (tap // 64 % 2)  # the modulation turns its sign every 64 taps, so these can be added up first
+    modulation = np.cos((2 * subband + 1) * (tap[-64:, None] - 16) * np.pi / 64)
+    prototype /= np.linalg.norm(prototype) * np.sqrt(0.5)
     time, k = np.arange(36)[:, None], np.arange(18)[None]
     mdct = _sine_window(36)[:, None] * np.cos(np.pi / 72 * (2 * time + 19) * (2 * k + 1)) / 3
     alias = np.array(_MP3_ALIAS)
-    gains = np.stack([np.ones(8), alias]) / np.sqrt(1 + alias**2)
-    return polyphase.astype(np.float32), mdct.astype(np.float32), *gains.astype(np.float32)
+    direct, crossed = np.stack([np.ones(8), alias]) / np.sqrt(1 + alias**2)
+    prototype, modulation, mdct, direct, crossed = (
+        part.astype(np.float32) for part in (prototype, modulation, mdct, direct, crossed)
+    )
+    return prototype, modulation, mdct, direct, crossed
 
 
-def _mp3_granules(excerpt: Samples) -> list[Samples]:
+def _mp3_granules(excerpt: Samples) -> Iterator[Samples]:
     """Layer III's hybrid filter bank with long blocks: granules of [576 offsets, 18 coefficients x subbands]."""
     found = np.empty((_MP3_GRANULES, 18, 32, len(_MP3_SUBBANDS) * 18), np.float32)
     for phase in range(32):
         found[:, :, phase] = _mp3_phase(excerpt[phase:]).reshape(_MP3_GRANULES, 18, -1)
-    return list(found.reshape(_MP3_GRANULES, 576, -1))
+    return iter(found.reshape(_MP3_GRANULES, 576, -1))
 
 
 def _mp3_phase(excerpt: Samples) -> Samples:
-    polyphase, mdct, direct, crossed = _mp3_analysis()
+    prototype, modulation, mdct, direct, crossed = _mp3_analysis()
     slots = 18 * _MP3_GRANULES
-    subbands = np.lib.stride_tricks.sliding_window_view(excerpt, 512)[: 32 * (slots + 36) : 32] @ polyphase
+    taps = np.lib.stride_tricks.sliding_window_view(excerpt, 512)[: 32 * (slots + 36) : 32] * prototype
+    # Stacks of small products: BLAS would start threads for one large one, which wait for each other on a busy machine.
+    subbands = (taps.reshape(-1, 18, 8, 64).sum(axis=2) @ modulation).reshape(-1, len(_MP3_SUBBANDS))
     subbands[1::2, _MP3_SUBBANDS % 2 == 1] *= -1  # the standard turns odd subbands the right way up
     blocks = np.lib.stride_tricks.sliding_window_view(subbands, 36, axis=0)[:slots] @ mdct  # [slots, subbands, 18]
     low, high = blocks[:, :-1, 17:9:-1].copy(), blocks[:, 1:, :8].copy()

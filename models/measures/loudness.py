@@ -146,7 +146,7 @@ def _range(powers: Array) -> float | None:
     return float(10 * np.log10(high / low))
 
 
-def loudness(samples: Samples, sample_rate_hz: int) -> Loudness:
+def measure_loudness(samples: Samples, sample_rate_hz: int) -> Loudness:
     """Loudness of a whole recording, [frames] or [frames, channels]."""
     return measured(LoudnessMeter, samples, sample_rate_hz)
 
@@ -158,4 +158,4 @@ def integrated_loudness(samples: Samples, sample_rate_hz: int) -> float | None:
     >>> round(integrated_loudness(tone, 48_000), 2)
     -3.01
     """
-    return loudness(samples, sample_rate_hz).integrated_lufs
+    return measure_loudness(samples, sample_rate_hz).integrated_lufs

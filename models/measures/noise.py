@@ -1,8 +1,9 @@
 """Noise floor and signal-to-noise ratio, by minimum statistics (Martin, IEEE Trans. SAP 9(5), 2001) per band.
 
 The noise floor is the level of what is always there and is no tone, in dBFS (mean square; 0 dBFS is mean square 1), of
-all frequencies together, unweighted. Music that never rests hides its noise, and then its own quietest moments count; as it
-falls more steeply with frequency than noise, its highs bound the noise of its lows. The ratio is the mean level of everything over it, 0 dB for noise alone.
+all frequencies together, unweighted. Music that never rests hides its noise, and then its own quietest moments count;
+as it falls more steeply with frequency than noise, its highs bound the noise of its lows. The ratio is the mean level
+of everything over the noise floor, 0 dB for noise alone.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import numpy as np
 
 from models.measures.bandwidth import DITHER_POWER, bandwidth_of
 from models.measures.blocks import Array, Samples, power_db
-from models.measures.spectrum import BINS_PER_BAND, Spectrum, spectrum
+from models.measures.spectrum import BINS_PER_BAND, Spectrum, spectral_statistics
 
 STEEPEST = 1.5  # noise falls with frequency by 4.5 dB an octave at most: hiss is flat, rooms and grooves are pink
+PLAY = 1.4  # since each band's background is an estimate
 
 
 def noise_power(found: Spectrum) -> Array:
@@ -33,7 +35,7 @@ def _capped(found: Spectrum) -> Array:
     # Lossy codecs leave nothing at all in quiet high bands: below the dither of 16 bit is not evidence of less.
     background = np.maximum(found.background, DITHER_POWER / len(found.mean))
     steepest = np.minimum.accumulate(np.where(within, background * weight, np.inf)[::-1])[::-1] / weight
-    return np.minimum(found.background, steepest)
+    return np.minimum(found.background, PLAY * steepest)
 
 
 def noise_floor_of(found: Spectrum | None) -> float | None:
@@ -51,9 +53,9 @@ def snr_of(found: Spectrum | None) -> float | None:
 
 def noise_floor(samples: Samples, sample_rate_hz: int) -> float | None:
     """Noise floor of a whole recording, [frames] or [frames, channels], dBFS; None if too short (0.1 s) or silent."""
-    return noise_floor_of(spectrum(samples, sample_rate_hz))
+    return noise_floor_of(spectral_statistics(samples, sample_rate_hz))
 
 
 def signal_to_noise(samples: Samples, sample_rate_hz: int) -> float | None:
     """Level of a whole recording over its noise floor, dB; None if too short (0.1 s) or digitally silent."""
-    return snr_of(spectrum(samples, sample_rate_hz))
+    return snr_of(spectral_statistics(samples, sample_rate_hz))

@@ -1,7 +1,7 @@
 """All measures of the task `quality` in one pass over a recording.
 
-The fields of `QualityMeasures` are columns of the table `quality`: same names, types and meanings. Levels are dBFS, dBTP
-or LUFS, times seconds, None where a recording is too short or too silent to tell.
+The fields of `QualityMeasures` are columns of the table `quality`: same names, types and meanings. Levels are dBFS,
+dBTP or LUFS, times seconds, None where a recording is too short or too silent to tell.
 """
 
 from __future__ import annotations
@@ -104,6 +104,6 @@ class QualityMeter(Meter[QualityMeasures]):
         }
 
 
-def quality(samples: Samples, sample_rate_hz: int) -> QualityMeasures:
+def measure_quality(samples: Samples, sample_rate_hz: int) -> QualityMeasures:
     """All measures of a whole recording, [frames] or [frames, channels]."""
     return measured(QualityMeter, samples, sample_rate_hz)

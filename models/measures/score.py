@@ -63,15 +63,15 @@ def _clipping(m: QualityMeasures) -> tuple[float, str]:
 
 
 def _noise(m: QualityMeasures) -> tuple[float, str]:
-    """None from 30 dB above the noise floor (dense music hides any floor below); 6 points at 20, 22 at 10, 50 at 0 dB."""
+    """By the SNR: none from 27 dB (dense music hides any floor below that); 2 points at 20, 16 at 10, 50 at 0 dB."""
     if m.snr_db is None or m.noise_floor_dbfs is None:
         return 0.0, ""
     words = f"steady noise at {m.noise_floor_dbfs:.0f} dBFS, {m.snr_db:.0f} dB below the programme"
-    return 50 * (max(0.0, 30 - m.snr_db) / 30) ** 2, words
+    return 50 * (max(0.0, 27 - m.snr_db) / 27) ** 2.5, words
 
 
 def _hum(m: QualityMeasures) -> tuple[float, str]:
-    """By the hum's level against the loudness: none from 60 dB below it, 7 points at 40, 18 at 20, 30 at 0 dB and above."""
+    """By how far the hum lies below the loudness: none from 60 dB, 7 points at 40, 18 at 20, 30 at 0 dB and above."""
     if m.hum_dbfs is None or m.hum_hz is None:
         return 0.0, ""
     below_db = max(m.integrated_lufs or _SILENT_LUFS, _SILENT_LUFS) - m.hum_dbfs
@@ -80,15 +80,15 @@ def _hum(m: QualityMeasures) -> tuple[float, str]:
 
 
 def _bandwidth(m: QualityMeasures) -> tuple[float, str]:
-    """None from 15 kHz; 6 points at 7.5, 16 at 3.75, 30 at 1.9 kHz, 45 at most: dull may be meant, muffled is not."""
+    """None from 13 kHz; 4 points at 8, 13 at 4, 25 at 2 kHz, 45 at most: dull may be meant, muffled is not."""
     if m.bandwidth_hz is None or m.bandwidth_hz <= 0:
         return 0.0, ""
-    octaves = max(0.0, log2(15_000 / m.bandwidth_hz))
+    octaves = max(0.0, log2(13_000 / m.bandwidth_hz))
     return min(45.0, 4 * octaves + 2 * octaves**2), f"nothing above {m.bandwidth_hz / 1000:.1f} kHz"
 
 
 def _silence(m: QualityMeasures) -> tuple[float, str]:
-    """All for a silent recording. Else 5 s within, 5 s before and 10 s after are free; the rest grows to 25, 10 and 10."""
+    """All for a silent recording. Else 5 s within, 5 s before, 10 s after are free; the rest costs up to 25, 10, 10."""
     if m.sample_peak_dbfs is None or m.sample_peak_dbfs <= -60:
         return 100.0, "the recording is silent"
     stretches = (
@@ -107,8 +107,8 @@ def _dc_offset(m: QualityMeasures) -> tuple[float, str]:
 
 
 def _channels(m: QualityMeasures) -> tuple[float, str]:
-    """30 points for a missing channel and 5 for each further one; up to 30 as left and right turn into opposites, from a
-    correlation of -0.3 on; 2 for one signal in two channels, which only wastes room.
+    """30 points for a missing channel and 5 for each further one; up to 30 as left and right turn into opposites, from
+    a correlation of -0.3 on; 2 for one signal in two channels, which only wastes room.
     """
     if m.missing_channels:
         numbers = ", ".join(str(channel + 1) for channel in m.missing_channels)

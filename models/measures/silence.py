@@ -69,10 +69,10 @@ class SilenceMeter(Meter[Silence]):
         )
 
 
-def silence(samples: Samples, sample_rate_hz: int) -> Silence:
+def find_silence(samples: Samples, sample_rate_hz: int) -> Silence:
     """Silence of a whole recording, [frames] or [frames, channels].
 
-    >>> silence(np.array([0, 0, 0.5, 0, 0.5, 0], np.float32), 8000).leading_s
+    >>> find_silence(np.array([0, 0, 0.5, 0, 0.5, 0], np.float32), 8000).leading_s
     0.00025
     """
     return measured(SilenceMeter, samples, sample_rate_hz)

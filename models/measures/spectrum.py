@@ -134,6 +134,6 @@ def _still(moments: int) -> float:
     return float(np.exp(-1.645 * _SPREAD * (1 - 1 / np.sqrt(moments))))
 
 
-def spectrum(samples: Samples, sample_rate_hz: int) -> Spectrum | None:
+def spectral_statistics(samples: Samples, sample_rate_hz: int) -> Spectrum | None:
     """The spectral statistics of a whole recording, [frames] or [frames, channels]."""
     return measured(SpectrumMeter, samples, sample_rate_hz)

@@ -71,6 +71,6 @@ def _missing(carries: Array) -> tuple[int, ...]:
     return tuple(int(c) for c in np.flatnonzero(~carries) if not (has_lfe and c == LFE))
 
 
-def stereo(samples: Samples, sample_rate_hz: int) -> Stereo:
+def stereo_image(samples: Samples, sample_rate_hz: int) -> Stereo:
     """Relations of the channels of a whole recording, [frames] or [frames, channels]."""
     return measured(StereoMeter, samples, sample_rate_hz)

@@ -1,7 +1,7 @@
 """True peak: the largest value of the signal between the samples (ITU-R BS.1770-4, annex 2), as dBTP.
 
-Four values a sample up to 96 kHz by the standard's filter, two from 96 kHz, the samples themselves from 192 kHz. Most of
-a recording is not filtered at all: where no sample reaches the largest value so far divided by the filter's largest
+Four values a sample up to 96 kHz by the standard's filter, two from 96 kHz, the samples themselves from 192 kHz. Most
+of a recording is not filtered at all: where no sample reaches the largest value so far divided by the filter's largest
 gain, no value in between can exceed it. What is left out cannot change the result.
 """
 

@@ -27,7 +27,7 @@ def scan(catalogue: Path | str, output: Path | str, *flags: str, status: int = 0
 
 def rows(output: Path | str, sql: str) -> list[dict[str, Any]]:
     """The answer of the tables."""
-    return tables.connect(str(output)).execute(sql).to_arrow_table().to_pylist()
+    return tables.connect(str(output)).sql(sql).to_arrow_table().to_pylist()
 
 
 def last_run(output: Path | str) -> dict[str, Any]:

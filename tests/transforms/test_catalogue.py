@@ -102,6 +102,11 @@ def test_hidden_names_are_passed_over_but_not_dotted_titles(tmp_path):
     listing = list_catalogue(str(tmp_path))
     assert [entry.track_id for entry in listing.entries] == ["...And Justice for All/1.mp3", ".5/e.mp3"]
     assert listing.notes.passed_over.total() == 4
+    put(tmp_path, *(f"._{n}.mp3" for n in range(30)))
+    again = list_catalogue(str(tmp_path))
+    assert len(list(again.entries)) == 2
+    assert again.notes.passed_over.total() == 34
+    assert len(again.notes.passed_over) == 11
 
 
 def test_sidecars_give_lyrics_and_are_not_opened(tmp_path, monkeypatch):

@@ -5,6 +5,8 @@ Float32 [frames, 2], full scale 1.0. `pop` is loud and dense, `chamber` quiet, w
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -41,6 +43,7 @@ def place(
     track[start : start + len(sound)] += sound[:, None] * np.array([np.cos(pan * np.pi / 2), np.sin(pan * np.pi / 2)])
 
 
+@functools.cache
 def pop(sample_rate_hz: int = 44_100, duration_s: float = 24.0, seed: int = 1) -> Samples:
     """Chords, bass and drums at 113 beats a minute; peaks at -0.3 dBFS, nothing clipped."""
     random = np.random.default_rng(seed)
@@ -73,9 +76,10 @@ def pop(sample_rate_hz: int = 44_100, duration_s: float = 24.0, seed: int = 1) -
         )
         place(track, at_s, 0.9 * drum * np.exp(-t * 18), 0.5, sample_rate_hz)
     track += random.standard_normal(track.shape) * 3e-5
-    return (track * (0.966 / np.abs(track).max())).astype(np.float32)
+    return _kept(track * (0.966 / np.abs(track).max()))
 
 
+@functools.cache
 def chamber(sample_rate_hz: int = 44_100, duration_s: float = 24.0, seed: int = 2) -> Samples:
     """A slow tune over long tones that swell and fade, with rests; about -28 LUFS in a room at -82 dBFS."""
     random = np.random.default_rng(seed)
@@ -90,4 +94,10 @@ def chamber(sample_rate_hz: int = 44_100, duration_s: float = 24.0, seed: int = 
             place(track, at_s, level * sound * swell, pan, sample_rate_hz)
         at_s += length_s + float(random.choice([0.0, 0.0, 0.5]))
     track *= 0.12 / np.abs(track).max()
-    return (track + random.standard_normal(track.shape) * 10 ** (-82 / 20)).astype(np.float32)
+    return _kept(track + random.standard_normal(track.shape) * 10 ** (-82 / 20))
+
+
+def _kept(track: npt.NDArray[np.float64]) -> Samples:
+    samples = track.astype(np.float32)
+    samples.flags.writeable = False  # it is made once and shared by all tests
+    return samples

@@ -43,16 +43,7 @@ def decoded(codec, setting):
 
 @pytest.mark.parametrize(
     ("codec", "setting"),
-    [
-        ("mp3", 128),
-        ("mp3", 256),
-        ("aac", 128),
-        ("aac", 256),
-        ("vorbis", 0.4),
-        ("vorbis", 0.8),
-        ("opus", 96),
-        ("opus", 192),
-    ],
+    [("mp3", 128), ("mp3", 256), ("aac", 128), ("aac", 256), ("vorbis", 0.5), ("opus", 128)],
 )
 def test_decoded_music_is_found_out(codec, setting):
     samples, rate_hz = decoded(codec, setting)
@@ -142,7 +133,7 @@ def test_a_changed_gain_and_sample_format_leave_the_answer():
     assert [evidence.lossy for evidence in answers] == [True, True, True]
 
 
-@pytest.mark.parametrize("cut", [0, 1, 575, 1023, 40001])
+@pytest.mark.parametrize("cut", [1, 575, 40001])
 def test_a_changed_start_leaves_the_answer(cut):
     samples, rate_hz = decoded("aac", 128)
     assert lossy_source(in_16_bits(samples[cut:]), rate_hz).lossy
@@ -153,14 +144,22 @@ def test_mono_of_a_lossy_file_is_found_out():
     assert lossy_source(in_16_bits(samples[77:, 0]), RATE_HZ).lossy
 
 
-@pytest.mark.parametrize("block", [1000, 8192, 32768, 100_000])
+@pytest.mark.parametrize("block", [1000, 32769])
 def test_blocks_do_not_matter(block):
-    samples, rate_hz = decoded("mp3", 256)
-    samples = np.tile(in_16_bits(samples), (3, 1))  # long enough to thin the excerpts out
-    meter = LossyMeter(rate_hz, 2)
+    samples, meter = tripled(), LossyMeter(RATE_HZ, 2)
     for start in range(0, len(samples), block):
         meter.add(samples[start : start + block])
-    assert meter.result() == lossy_source(samples, rate_hz)
+    assert meter.result() == in_one_go()
+
+
+def tripled():
+    """Long enough to thin the excerpts out."""
+    return np.tile(in_16_bits(decoded("mp3", 128)[0]), (4, 1))
+
+
+@functools.cache
+def in_one_go():
+    return lossy_source(tripled(), RATE_HZ)
 
 
 def test_memory_is_bounded_over_a_long_recording():
@@ -211,7 +210,6 @@ def test_a_hand_made_codec_is_placed_to_the_sample():
 
 def test_the_transforms_keep_the_level_of_noise():
     noise = np.random.default_rng(0).normal(0, 0.1, EXCERPT_SAMPLES).astype(np.float32)
-    for grid in GRIDS:
-        rms = np.sqrt(np.mean(np.square(grid.coefficients(noise))))
-        emphasis = np.sqrt(1 + 0.85**2) if grid.name == "Opus" else 1
-        assert rms == pytest.approx(0.1 * emphasis, rel=0.1 if grid.name != "Opus" else 0.5)
+    for grid in GRIDS[:3]:  # Opus emphasises treble first
+        frames = np.stack(list(grid.coefficients(noise)))
+        assert np.sqrt(np.mean(np.square(frames))) == pytest.approx(0.1, rel=0.05)

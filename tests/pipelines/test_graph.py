@@ -1,0 +1,138 @@
+"""What the pipeline is made of: one fused stage from the bytes to the sink, and no audio that is pickled."""
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines.beam_options import ScanOptions, parse
+from pipelines.scan import build
+from tests.pipelines.scans import catalogue, rows
+from transforms import tables
+from transforms.assess import Assess
+from transforms.catalogue import list_catalogue
+from transforms.decode import Decode, Limits
+from transforms.errors import MisuseError
+from transforms.journal import Journal
+from transforms.ledger import plan
+from transforms.recording import Recording, RecordingCoder
+from transforms.records import Due
+from transforms.scratch import Scratch
+from transforms.shards import read_shard
+from transforms.shares import Share, remaining
+from transforms.tasks import QUALITY
+from transforms.write import Write
+
+DATAFLOW = [
+    "--runner=DataflowRunner",
+    "--dry_run=True",
+    "--project=my-project",
+    "--region=us-central1",
+    "--temp_location=gs://my-bucket/tmp",
+    "--sdk_container_image=example/songscan:1",
+    "--sdk_location=container",
+]
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """A plan of six tracks."""
+    music = catalogue(tmp_path / "music", 6)
+    (tmp_path / "ledger" / "tables").mkdir(parents=True)
+    path = str(tmp_path / "plan.parquet")
+    made = plan(list_catalogue(str(music)), tables.connect(str(tmp_path / "ledger")), [QUALITY], out_path=path)
+    assert made.due == 6
+    return Share(path=path)
+
+
+def flags(share, tmp_path, *more):
+    places = [f"--input={tmp_path / 'music'}", f"--output={tmp_path / 'out'}"]
+    return [*places, "--run_id=test", f"--share={share.to_json()}", *more]
+
+
+def test_nothing_is_shuffled_between_the_bytes_and_the_sink(planned, tmp_path):
+    pipeline = beam.Pipeline(options=parse(flags(planned, tmp_path, *DATAFLOW)))
+    build(pipeline, pipeline.options)
+    pipeline.run()
+    steps = pipeline.runner.proto_pipeline.components.transforms
+    producer = {out: name for name, step in steps.items() for out in step.outputs.values() if not step.subtransforms}
+    (sink,) = [n for n, s in steps.items() if s.unique_name.startswith("Write/") and not s.subtransforms]
+    path = []
+    while steps[sink].inputs:
+        path.append(steps[sink].spec.urn)
+        (source,) = steps[sink].inputs.values()
+        sink = producer[source]
+        if steps[sink].unique_name.startswith("Tracks"):
+            break
+    assert steps[sink].unique_name.startswith("Tracks")
+    assert len(path) == 3  # write, assess, decode
+    assert set(path) == {"beam:transform:pardo:v1"}
+
+
+def test_only_numbers_are_shuffled(planned, tmp_path):
+    pipeline = beam.Pipeline(options=parse(flags(planned, tmp_path, *DATAFLOW)))
+    build(pipeline, pipeline.options)
+    proto = pipeline.to_runner_api()
+    spread = [s for s in proto.components.transforms.values() if s.unique_name == "Spread"]
+    (shuffled,) = spread[0].inputs.values()
+    coder = proto.components.coders[proto.components.pcollections[shuffled].coder_id]
+    assert coder.spec.urn == "beam:coder:varint:v1"
+
+
+def test_no_recording_is_pickled(planned, tmp_path, monkeypatch):
+    pickled = []
+    monkeypatch.setattr(RecordingCoder, "encode", lambda self, value: pickled.append(value))
+    monkeypatch.setattr(Recording, "__reduce__", lambda self: pickled.append(self))
+    monkeypatch.setattr(Scratch, "__reduce__", lambda self: pickled.append(self))
+    options = parse(flags(planned, tmp_path))
+    with beam.Pipeline(options=options) as pipeline:
+        build(pipeline, pipeline.options)
+    assert pickled == []
+    assert len(rows(tmp_path / "out", "FROM quality")) == 6
+
+
+def test_a_recording_that_lost_its_samples_is_decoded_again(planned, tmp_path):
+    """As on another host: the same rows, though every recording crosses a shuffle."""
+
+    def run(output, between):
+        journal = Journal()
+        with beam.Pipeline("FnApiRunner") as pipeline:
+            shards = pipeline | beam.Create(planned.shards)
+            due = shards | beam.FlatMap(lambda n, p: read_shard(p, n), planned.path).with_output_types(Due)
+            recordings = due | Decode("run", Limits(), journal)
+            recordings = recordings | between | Assess()
+            _ = recordings | Write(str(output), "run", journal)
+
+    run(tmp_path / "fused", beam.Map(lambda r: r).with_output_types(Recording))
+    run(tmp_path / "torn", beam.Reshuffle())
+    same = "SELECT * EXCLUDE (run_id, time) FROM quality ORDER BY track_id"
+    assert rows(tmp_path / "torn", same) == rows(tmp_path / "fused", same)
+    assert len(rows(tmp_path / "torn", same)) == 6
+
+
+def test_size_of_a_recording_is_estimated_without_encoding(monkeypatch):
+    monkeypatch.setattr(RecordingCoder, "encode", lambda *_: pytest.fail("encoded"))
+    assert RecordingCoder().get_impl().get_estimated_size_and_observables(None) == (1000, [])
+
+
+def test_shares_cover_the_plan_and_remaining_takes_off_what_is_done(planned, tmp_path):
+    every = [due.track.track_id for n in planned.shards for due in read_shard(planned.path, n)]
+    parts = [Share(path=planned.path, first=n, step=4) for n in range(4)]
+    dealt = [due.track.track_id for part in parts for n in part.shards for due in read_shard(part.path, n)]
+    assert sorted(dealt) == sorted(every) == [f"track{n:03d}.wav" for n in range(6)]
+    mine = [due.track.track_id for n in parts[1].shards for due in read_shard(planned.path, n)]
+    rest = remaining(parts[1], str(tmp_path / "rest.parquet"), mine[:1], {mine[1]: 1})
+    left = [due for n in rest.shards for due in read_shard(rest.path, n)]
+    assert [(due.track.track_id, due.deaths) for due in left] == [(mine[1], 1)]
+    assert remaining(parts[1], str(tmp_path / "none.parquet"), mine, {}) is None
+
+
+def test_unknown_flags_are_refused_with_the_likely_one():
+    with pytest.raises(MisuseError, match="did you mean --max_num_workers"):
+        parse(["--max_num_worker=3"])
+
+
+def test_beam_flags_keep_their_meaning(planned, tmp_path):
+    options = parse(flags(planned, tmp_path, "--max_tracks=3", "--machine_type=n1-standard-4"))
+    assert options.view_as(ScanOptions).max_tracks == 3
+    assert isinstance(options, PipelineOptions)
+    assert options.get_all_options()["machine_type"] == "n1-standard-4"
