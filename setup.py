@@ -34,7 +34,14 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        "dev": ["pytest>=9", "pytest-xdist>=3.8", "ruff>=0.17", "mypy>=2.4", "gcp-storage-emulator>=2026.7", "setuptools"],
+        "dev": [
+            "pytest>=9",
+            "pytest-xdist>=3.8",
+            "ruff>=0.17",
+            "mypy>=2.4",
+            "gcp-storage-emulator>=2026.7",
+            "setuptools",
+        ],
     },
     entry_points={"console_scripts": ["songscan = pipelines.cli:entry"]},
 )

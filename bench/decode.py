@@ -79,10 +79,10 @@ def _librosa(path: str) -> None:
 
 
 def measure_child(files: int = 200) -> dict[str, Any]:
-    """Processor time of token and samples for `files` files, a dozen over and over: child and parent against in-process.
+    """Processor time of token and samples of `files` files, a dozen over and over: through the child and in-process.
 
-    `overhead` (goal: 0.03) is over hashing and decoding into memory here; `overhead_read` has the parent read all blocks,
-    besides; `start_s` is what starting the child costs once.
+    `overhead` (goal: 0.03) is over hashing and decoding into memory in-process; for `overhead_read` the parent also
+    reads all blocks; `start_s` is what starting the child costs once.
     """
     with tempfile.TemporaryDirectory() as folder:
         paths = [_write(Path(folder), f, 60 + 16 * i, 44100 if f != "opus" else 48000, i) for i, f in enumerate(DOZEN)]

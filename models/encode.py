@@ -16,15 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from models.formats import AudioError
+from models.formats import LAYOUTS, AudioError
 
 FloatArray = npt.NDArray[np.float32]
 
 OPUS_RATES_HZ = (8000, 12000, 16000, 24000, 48000)
 
 
-#: libav's name of the layout that a number of channels is taken to have: the order of WAVE_FORMAT_EXTENSIBLE.
-LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 CHANNELS = {"vorbis": (1, 2), "opus": (1, 2, 3, 4, 6, 8), "webm": (1, 2, 3, 4, 6, 8)}
 
 

@@ -27,6 +27,8 @@ FORMAT_WHITELIST = (
     "aac,ac3,aiff,amr,ape,asf,asf_o,au,avi,caf,dsf,dts,eac3,flac,flv,iff,loas,matroska,webm,mov,mp3,mpc,mpc8,mpeg,mpegts,"
     "ogg,oma,tak,tta,voc,w64,wav,wv,xwma"
 )
+#: libav's name of the layout that a number of channels is taken to have: the order of WAVE_FORMAT_EXTENSIBLE.
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _SNDFILE_CONTAINERS = {"WAV": "wav", "WAVEX": "wav", "RF64": "wav", "AIFF": "aiff", "FLAC": "flac", "OGG": "ogg"}
 LOSSLESS = {"alac", "ape", "flac", "mlp", "tak", "truehd", "tta", "wavpack", "wmalossless"}
 _SNDFILE_CODECS: dict[str, tuple[str, int | None]] = {

@@ -8,6 +8,7 @@ Blocks are float32 [frames, channels], full scale +-1.0, about a second each.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
@@ -16,7 +17,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from models.formats import AudioError, AudioInfo
+from models.formats import LAYOUTS, AudioError, AudioInfo
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -93,10 +94,11 @@ class TimeLine:
         self.damaged_packets = 0
         self.damaged_at_s: list[float] = []
         self.origin: int | None = None  #: time stamp of frame 0, in frames
-        self.form: tuple[str, int, int] | None = None  #: sample format, channels and rate of the first frame
-        self.template: Any = None
-        self.ticks: int | Fraction = 0  #: of the time stamps, per frame
-        self.expected_pts: int | Fraction | None = None  #: of the next frame, if nothing is missing
+        self.form: tuple[str, int, int] | None = None  #: sample format, channels and rate that all frames are to have
+        self.target: tuple[Any, Any, int] = (None, None, 0)  #: the same for libav
+        self.time_base = (1, self.rate_hz)  #: of the time stamps: numerator and denominator, seconds
+        self.ticks = 1.0  #: of the time stamps, per frame
+        self.expected_pts = -math.inf  #: of the next frame, if nothing is missing
         self.block_frames = block_frames(self.rate_hz)
         self.fifo = av.AudioFifo()
         self.packer = av.AudioResampler(format="flt")
@@ -107,52 +109,58 @@ class TimeLine:
         self.damaged_packets += 1
         at = self.position
         if packet is not None and packet.pts is not None and self.origin is not None:
-            at = max(at, _frames(packet.pts, packet, self.rate_hz) - self.origin)
+            at = max(at, self.to_frames(packet.pts) - self.origin)
         if len(self.damaged_at_s) < MAX_DAMAGED_AT:
             self.damaged_at_s.append(at / self.rate_hz)
 
     def add(self, frame: Any, known_loss: bool) -> None:
         """Adds a decoded frame at its place. `known_loss`: the gap before it is counted as damage already."""
         form = (frame.format.name, frame.layout.nb_channels, frame.sample_rate)
-        if self.form is None:
-            self.form, self.template = form, frame
-            self.ticks = 1 / (frame.time_base * frame.sample_rate) if frame.time_base else Fraction(0)
-            self.ticks = int(self.ticks) if self.ticks.denominator == 1 else self.ticks
+        frames = frame.samples
+        if not self.form:
+            self._begin(frame)
         pts = frame.pts
         if pts is not None:
-            if pts != self.expected_pts:  # the quick way to see that nothing is missing
-                self._keep_time(frame, known_loss)
-            self.expected_pts = pts + frame.samples * self.ticks
+            if not -1 <= pts - self.expected_pts <= 1:  # the quick way to see that nothing is missing
+                self._keep_time(pts, frames, known_loss)
+            self.expected_pts = pts + frames * self.ticks
             frame.pts = None  # else the FIFO checks it
-        if form == self.form:
-            self._append(frame)
-        else:
+        if form != self.form:
             self._append_foreign(frame, form)
-
-    def _append(self, frame: Any) -> None:
-        frames = frame.samples
+            return
         self.fifo.write(frame)
-        self.position += frames
         self.decoded_frames += frames
+        self.position += frames
         if self.fifo.samples >= self.block_frames + HELD_BACK_FRAMES:
             self._emit(self.block_frames)
 
+    def _begin(self, first: Any) -> None:
+        """All frames are to be of the first one's sample format, but of the rate and channels that the header told."""
+        info = self.outlet.info
+        self.form = (first.format.name, info.channels, info.sample_rate_hz)
+        layout = first.layout if first.layout.nb_channels == info.channels else LAYOUTS[info.channels]
+        self.target = (first.format, layout, info.sample_rate_hz)
+        base = first.time_base
+        self.time_base = (base.numerator, base.denominator)
+        self.ticks = base.denominator / (base.numerator * first.sample_rate)
+
     def _append_foreign(self, frame: Any, form: tuple[str, int, int]) -> None:
         if self.foreign is None or self.foreign[0] != form:
-            first = self.template
-            self.foreign = form, av.AudioResampler(first.format, first.layout, first.sample_rate)
+            self.foreign = form, av.AudioResampler(*self.target)
         for converted in self.foreign[1].resample(frame):
             converted.pts = None
-            converted.time_base = self.template.time_base  # else the FIFO refuses it
-            self._append(converted)
+            converted.time_base = Fraction(*self.time_base)  # else the FIFO refuses it
+            self.fifo.write(converted)
+            self.decoded_frames += converted.samples
+            self.position += converted.samples
 
-    def _keep_time(self, frame: Any, known_loss: bool) -> None:
-        at = int(frame.pts * self.rate_hz // (self.ticks * self.template.sample_rate))
+    def _keep_time(self, pts: int, frames: int, known_loss: bool) -> None:
+        at = self.to_frames(pts)
         if self.origin is None:
             self.origin = at - self.position
             return
         gap = at - self.origin - self.position
-        tolerance = max(self.tolerance_s * self.rate_hz, frame.samples / 2)
+        tolerance = max(self.tolerance_s * self.rate_hz, frames / 2)
         if -tolerance <= gap <= tolerance:
             return
         if not known_loss and gap > 0:
@@ -161,6 +169,16 @@ class TimeLine:
             self.silence(gap)
         else:
             self.origin = at - self.position  # another stream chained to the first, or a broken clock
+
+    def to_frames(self, ticks: int) -> int:
+        """Ticks of the time stamps as frames."""
+        return ticks * self.rate_hz * self.time_base[0] // self.time_base[1]
+
+    def end_of(self, packet: Any) -> int | None:
+        """Where `packet` ends on the time line; the last packet of an M4A tells so where the padding begins."""
+        if packet is None or packet.pts is None or self.origin is None:
+            return None
+        return self.to_frames(packet.pts + (packet.duration or 0)) - self.origin
 
     def shift(self, frames: int) -> None:
         """Adds silence that the time stamps do not know of."""
@@ -189,8 +207,8 @@ class TimeLine:
             return
         for packed in self.packer.resample(self.fifo.read(frames)):
             count = packed.samples * self.outlet.info.channels
-            block = np.frombuffer(packed.planes[0], np.float32, count).reshape(packed.samples, -1)
-            self._put(block.copy())
+            # No copy: the array keeps libav's buffer alive, and nobody else writes to it.
+            self._put(np.frombuffer(packed.planes[0], np.float32, count).reshape(packed.samples, -1))
 
     def _put(self, block: FloatArray) -> None:
         skipped = min(self.skip_frames, len(block))
@@ -198,7 +216,7 @@ class TimeLine:
         block = block[skipped:]
         if not self.outlet.info.codec.startswith("pcm_f") and not is_finite(block):
             self.damaged()  # a lossy decoder made it from garbage
-            block[~np.isfinite(block)] = 0.0
+            block = np.where(np.isfinite(block), block, np.float32(0.0))
         if len(block):
             self.outlet.put(block)
 
@@ -215,10 +233,10 @@ def decode_packets(container: Any, stream: Any, line: TimeLine) -> None:
             raise
         except av.FFmpegError:
             line.damaged(packet)
-            known_loss, loss_end = True, _end(packet, line)
+            known_loss, loss_end = True, line.end_of(packet)
             if clockless and good_packets and packet.duration:
                 lost = round(packet.size * good_packets / good_bytes)
-                line.shift(max(lost - 1, 0) * _frames(packet.duration, packet, line.rate_hz))
+                line.shift(max(lost - 1, 0) * line.to_frames(packet.duration))
             continue
         for frame in frames:
             line.add(frame, known_loss)
@@ -228,8 +246,7 @@ def decode_packets(container: Any, stream: Any, line: TimeLine) -> None:
             last = packet
     if loss_end is not None and 0 < loss_end - line.position <= MAX_GAP_S * line.rate_hz:
         line.silence(loss_end - line.position)
-    is_mov = container.format.name.startswith("mov")
-    line.finish(_end(last, line) if is_mov and last is not None else None)
+    line.finish(line.end_of(last) if container.format.name.startswith("mov") else None)
 
 
 def _packets(container: Any, stream: Any, line: TimeLine) -> Iterator[Any]:
@@ -240,15 +257,3 @@ def _packets(container: Any, stream: Any, line: TimeLine) -> Iterator[Any]:
         raise
     except av.FFmpegError:
         line.damaged()
-
-
-def _end(packet: Any, line: TimeLine) -> int | None:
-    """Where `packet` ends on the time line; the last packet of an M4A tells so where the padding begins."""
-    if packet.pts is None or line.origin is None:
-        return None
-    return _frames(packet.pts + (packet.duration or 0), packet, line.rate_hz) - line.origin
-
-
-def _frames(ticks: int, packet: Any, rate_hz: int) -> int:
-    base = packet.time_base
-    return int(ticks * rate_hz * base.numerator // base.denominator)

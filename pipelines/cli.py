@@ -3,6 +3,7 @@
     songscan scan INPUT OUTPUT [flags]      scan a catalogue
     songscan show OUTPUT [TRACK]            read what was found
     songscan query OUTPUT "SELECT ..."      ask the tables
+    songscan schema                         what the tables and columns mean
     songscan doctor                         see that everything is here that a scan needs
 
 Exit status: 0 done, 1 failed, 2 misuse, 130 interrupted. What a command needs is imported when it runs.
@@ -40,10 +41,11 @@ def parser() -> argparse.ArgumentParser:
     show = command("show", _show, "Show what was found: in the whole catalogue, or about one track.")
     show.add_argument("output", metavar="OUTPUT")
     show.add_argument("track", nargs="?", metavar="TRACK", help="a track id, or a part of one")
-    query = command("query", _query, "Ask the tables in SQL (DuckDB); without a statement, list tables and columns.")
+    query = command("query", _query, "Ask the tables in SQL (DuckDB).")
     query.add_argument("output", metavar="OUTPUT")
-    query.add_argument("sql", nargs="?", metavar="SQL")
+    query.add_argument("sql", metavar="SQL")
     query.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    command("schema", _schema, "List the tables and what their columns mean.")
     doctor = command("doctor", _doctor, "See that everything is here that a scan needs.")
     doctor.add_argument("output", nargs="?", metavar="OUTPUT", help="look at the space there, too")
     doctor.add_argument("--fast", action="store_true", help="leave out what takes seconds (TensorFlow)")
@@ -77,10 +79,14 @@ def _show(args: argparse.Namespace) -> int:
 def _query(args: argparse.Namespace) -> int:
     from pipelines import query
 
-    if args.sql is None:
-        query.schema(Console())
-    else:
-        query.query(args.output, args.sql, args.format, Console())
+    query.query(args.output, args.sql, args.format, Console())
+    return DONE
+
+
+def _schema(_: argparse.Namespace) -> int:
+    from pipelines import query
+
+    query.schema(Console())
     return DONE
 
 
@@ -98,7 +104,7 @@ def _compact(args: argparse.Namespace) -> int:
     parts.check_output(args.output)
     with lock(args.output):
         done = compact(args.output)
-    Console().print(f"{done}", highlight=False)
+    Console().print(str(done), highlight=False)
     return DONE
 
 

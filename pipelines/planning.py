@@ -31,7 +31,7 @@ def make_plan(settings: ScanSettings, output: str, plan_file: str, messages: lis
     listing = list_catalogue(settings.input, verdicts)
     made = plan(
         listing,
-        tables.connect(output),
+        tables.connect(output, memory_limit="1500MB"),  # with Python beside it, below 2 GiB at a million tracks
         settings.tasks,
         out_path=plan_file,
         force=settings.force,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import itertools
 import json
 import math
 import os
@@ -18,6 +19,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -28,6 +30,7 @@ from transforms.errors import MisuseError, SongscanError
 FORMATS = ("table", "csv", "json")
 ROWS_SHOWN = 100  # of a table for reading
 _BATCH_ROWS = 1000
+_NO_LIMIT = 10_000  # characters of width
 
 
 def query(output: str, sql: str, format: str = "table", console: Console | None = None) -> None:
@@ -125,18 +128,31 @@ def _columns_in_question(message: str) -> str:
 
 
 def _print_table(console: Console, names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    shown = [[cell(value) for value in row] for row in itertools.islice(rows, ROWS_SHOWN)]
+    left_out = sum(1 for _ in rows)
     grid = Table()
     for name in names:
         grid.add_column(cell(name))
-    left_out = 0
-    for number, row in enumerate(rows):
-        if number < ROWS_SHOWN:
-            grid.add_row(*map(cell, row))
-        else:
-            left_out += 1
-    console.print(grid if grid.row_count else Text(f"no rows ({', '.join(names)})"))
+    for row in shown:
+        grid.add_row(*row)
+    if not shown:
+        console.print(Text(f"no rows ({', '.join(names)})"))
+    elif Measurement.get(console, console.options.update(width=_NO_LIMIT), grid).maximum <= console.width:
+        console.print(grid)
+    else:
+        _print_records(console, names, shown)
     if left_out:
         console.print(f"... and {left_out:,} more rows: add LIMIT, or use --format csv")
+
+
+def _print_records(console: Console, names: list[str], rows: list[list[Text]]) -> None:
+    """One value a line: for rows that are wider than the terminal."""
+    for number, row in enumerate(rows, 1):
+        console.print(Text(f"row {number}", style="bold"))
+        record = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
+        for name, value in zip(names, row, strict=True):
+            record.add_row(cell(name), value)
+        console.print(record)
 
 
 def _print_csv(console: Console, names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:

@@ -37,7 +37,7 @@ def perform(recording: Recording, task: Task, work: Callable[[Recording], Sequen
 
 
 def failed(report: Report, by: Task, tasks: Sequence[Task], error: TrackError) -> Report:
-    """`report` with one dead letter for the failure of `by`, and a row of `work` for each of the `tasks` that it costs."""
+    """`report` with a dead letter for the failure of `by`, and a row of `work` for each of `tasks`, which it costs."""
     attempts = report.due.attempts + 1
     letter = DeadLetter(
         **report.stamp(by),

@@ -214,9 +214,7 @@ def assert_complete(output: Path, count: int) -> None:
 def test_killed_at_any_moment_and_run_again(tmp_path, seed):
     music = catalogue(tmp_path / "music", 240)
     output = tmp_path / "out"
-    process = subprocess.Popen(
-        command(music, output), cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True
-    )
+    process = subprocess.Popen(command(music, output), cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
     time.sleep(random.Random(seed).uniform(3.0, 9.0))
     kill_all(process)
     flushed = {r["track_id"] for r in rows(output, "FROM work")} if (output / "tables").exists() else set()
