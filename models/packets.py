@@ -70,10 +70,9 @@ class Outlet:
 
 
 def is_finite(block: FloatArray) -> bool:
-    """Whether no sample is NaN or infinite. The dot product is several times cheaper than np.isfinite."""
-    flat = block.ravel()
+    """Whether no sample is NaN or infinite. The sum tells it several times faster than np.isfinite, and without threads."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(np.dot(flat, flat))) or bool(np.isfinite(block).all())
+        return bool(np.isfinite(block.sum())) or bool(np.isfinite(block).all())
 
 
 class TimeLine:
