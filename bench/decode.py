@@ -10,11 +10,11 @@ import argparse
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import audioread.exceptions
+import audioread.exceptions  # type: ignore[import-untyped]
 import av
 import librosa
 import numpy as np
@@ -46,7 +46,7 @@ def measure(duration_s: float = 240.0) -> list[dict[str, Any]]:
     return rows
 
 
-def _fastest(candidates: dict[str, Callable[[str], object]], path: Path) -> dict[str, float | None]:
+def _fastest(candidates: Mapping[str, Callable[[str], object]], path: Path) -> dict[str, float | None]:
     seconds: dict[str, list[float]] = {key: [] for key in candidates}
     for key, candidate in [*candidates.items()] * ROUNDS:
         try:

@@ -38,6 +38,8 @@ class Outlet:
         self.sink = sink
         self.info = info
         self.max_frames = None if max_samples is None else max_samples // info.channels
+        self.lossy = not info.lossless
+        self.float_pcm = info.codec.startswith("pcm_f")
         self.frames = 0
         self.non_finite = 0
         self.first_non_finite = 0
@@ -52,7 +54,7 @@ class Outlet:
             limit_s = self.max_frames / self.info.sample_rate_hz
             what = f"the recording is longer than the limit of {limit_s:.0f} s ({self.max_frames} frames)"
             raise AudioError("too_long", what, "Split it, or raise the limit on the decoded size.")
-        if not is_finite(block):
+        if self.float_pcm and not is_finite(block):
             bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
             if not self.non_finite:
                 self.first_non_finite = self.frames + int(bad[0])
@@ -70,7 +72,7 @@ class Outlet:
 
 
 def is_finite(block: FloatArray) -> bool:
-    """Whether no sample is NaN or infinite. The sum tells it several times faster than np.isfinite, and without threads."""
+    """Whether no sample is NaN or infinite. The sum tells it several times faster than np.isfinite does."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(block.sum())) or bool(np.isfinite(block).all())
 
@@ -213,7 +215,7 @@ class TimeLine:
         skipped = min(self.skip_frames, len(block))
         self.skip_frames -= skipped
         block = block[skipped:]
-        if not self.outlet.info.codec.startswith("pcm_f") and not is_finite(block):
+        if self.outlet.lossy and not is_finite(block):
             self.damaged()  # a lossy decoder made it from garbage
             block = np.where(np.isfinite(block), block, np.float32(0.0))
         if len(block):

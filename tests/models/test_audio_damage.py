@@ -80,7 +80,7 @@ class TestDamage:
         at = content.rindex(b"OggS")
         content[at + 6 : at + 14] = struct.pack("<q", 48000 * 3600 * 24 * 7)
         content[at + 22 : at + 26] = bytes(4)
-        content[at + 22 : at + 26] = struct.pack("<I", ogg_crc(content[at:]))
+        content[at + 22 : at + 26] = struct.pack("<I", ogg_crc(bytes(content[at:])))
         path.write_bytes(content)
         samples, _ = audio.read(path)
         assert len(samples) == pytest.approx(192000, abs=2000)

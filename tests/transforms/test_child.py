@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import transforms.source
 from models import audio
 from tests import signals
 from transforms.child import DecoderProcess
@@ -133,7 +132,7 @@ class TestHostileFiles:
         def refuse(*_: object) -> int:
             raise PermissionError(13, "Permission denied")  # root may read everything, so it is faked
 
-        monkeypatch.setattr(transforms.source.os, "open", refuse)
+        monkeypatch.setattr(os, "open", refuse)
         error = failure(decoder.decode, tmp_path / "secret.wav")
         assert (error.stage, error.reason, error.transient) == ("open", "no_permission", True)
 
