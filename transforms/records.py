@@ -23,9 +23,6 @@ FAILED_PERMANENT = "failed_permanent"
 FAILED_TRANSIENT = "failed_transient"
 
 
-# What travels ---------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """What is to be done to a track, and with which version of what: the half of a unit of work that is not a track."""
