@@ -197,6 +197,7 @@ class DecodeFn(beam.DoFn):
     def teardown(self) -> None:
         """Ends the decoder process."""
         self._decoder.close()
+        self._journal.close()
 
 
 @dataclass

@@ -10,6 +10,7 @@ there.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import socket
@@ -19,7 +20,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_MAX_DATAGRAM = 150_000  # bytes; below the default send buffer of Linux (212,992)
+_MAX_DATAGRAM = 200_000  # bytes; below the default send buffer of Linux (212,992)
+_MAX_ID = 255  # characters; 100 of them in UTF-8 and JSON's escapes stay below a datagram
+_IDS_AT_ONCE = 100
+
+
+def short(track_id: str) -> str:
+    """What the journal calls a track: its id, or for an overlong one (manifests may say anything) its digest.
+
+    >>> short("a.mp3")
+    'a.mp3'
+    """
+    return track_id if len(track_id) <= _MAX_ID else hashlib.sha256(track_id.encode()).hexdigest()
 
 
 @dataclass
@@ -45,21 +57,26 @@ class Journal:
 
     def began(self, track_id: str) -> None:
         """`track_id` is in flight in this process."""
-        self._tell({"event": "began", "track": track_id})
+        self._tell({"event": "began", "track": short(track_id)})
 
     def ended(self, track_id: str, outcome: str, audio_s: float) -> None:
         """`track_id` is in flight no more: `outcome` is written, dead_lettered or unchanged; not yet on disk."""
-        self._tell({"event": "ended", "track": track_id, "outcome": outcome, "audio_s": audio_s})
+        self._tell({"event": "ended", "track": short(track_id), "outcome": outcome, "audio_s": audio_s})
 
     def flushed(self, track_ids: list[str]) -> None:
         """The rows of `track_ids` are on disk for good."""
-        step = 200  # ids of 250 characters of 3 bytes each stay below the limit of a datagram
-        for start in range(0, len(track_ids), step):
-            self._tell({"event": "flushed", "tracks": track_ids[start : start + step]})
+        for start in range(0, len(track_ids), _IDS_AT_ONCE):
+            self._tell({"event": "flushed", "tracks": [*map(short, track_ids[start : start + _IDS_AT_ONCE])]})
 
     def fatal(self, message: str, advice: str) -> None:
         """The run cannot go on, for a reason that is not a defect of ours."""
         self._tell({"event": "fatal", "message": message, "advice": advice})
+
+    def close(self) -> None:
+        """Closes the socket; telling more opens it again."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def _tell(self, event: dict[str, Any]) -> None:
         if self.address is None:
@@ -69,7 +86,7 @@ class Journal:
         event["pid"] = os.getpid()
         # The launcher may have gone (second Ctrl-C, kill -9): then nobody listens, and rows still get written.
         with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
-            self._socket.sendto(json.dumps(event).encode()[:_MAX_DATAGRAM], self.address)
+            self._socket.sendto(json.dumps(event).encode(), self.address)
 
 
 class Listener:

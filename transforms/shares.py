@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from transforms.journal import short
 from transforms.shards import GROUP_ROWS, count_shards
 
 
@@ -43,7 +44,7 @@ def remaining(share: Share, path: str, done: Collection[str], deaths: Mapping[st
         share: what a worker was given.
         path: plan file to write, local.
         done: ids of tracks whose rows are on disk.
-        deaths: how many workers died with a track in flight, by its id.
+        deaths: how many workers died with a track in flight, by what the journal calls it.
     """
     plan = pq.ParquetFile(share.path)
     head = plan.schema_arrow.metadata
@@ -53,7 +54,7 @@ def remaining(share: Share, path: str, done: Collection[str], deaths: Mapping[st
     if not table.num_rows:
         return None
     at = table.column_names.index("deaths")
-    counts = [deaths.get(track_id, 0) for track_id in table["track_id"].to_pylist()]
+    counts = [deaths.get(short(track_id), 0) for track_id in table["track_id"].to_pylist()]
     table = table.set_column(at, table.schema.field(at), pa.array(counts, table.schema.field(at).type))
     # A worker that died may die again: the tracks that are left come in shards of one, so that little is done twice.
     pq.write_table(table.replace_schema_metadata({**head, b"shard_rows": b"1"}), path, row_group_size=GROUP_ROWS)

@@ -60,6 +60,10 @@ class WriteFn(beam.DoFn):
         if self._reports:
             yield beam.transforms.window.GlobalWindows.windowed_value(self._flush())
 
+    def teardown(self) -> None:
+        """Closes what the journal opened."""
+        self._journal.close()
+
     def _flush(self) -> str:
         try:
             name = write_part(self._output, self._reports, self._run_id)
