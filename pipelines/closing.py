@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from transforms.ledger import Plan
 from transforms.records import Run, TrackFacts
 from transforms.store import write_table
 
+_KEPT = 1000  # messages in a line of `runs`
 _TOLD = 10  # messages and kinds of failure on the terminal; all are in the tables
 
 
@@ -43,6 +45,28 @@ def note_changes(readable: str, output: str, run_id: str, plan: Plan) -> list[st
     words += [f"removed: {track_id}" for track_id in plan.removed if track_id not in moved]
     same = changes.duplicates(tables.connect(readable))  # a new look: those that moved are no duplicates
     return words + [f"the same bytes: {', '.join(ids)}" for ids in same]
+
+
+_OUTCOMES = """
+WITH taken AS (SELECT DISTINCT track_id FROM parts.tracks WHERE run_id = $run AND state = 'present'),
+done AS (SELECT track_id, bool_or(status = 'ok') AS ok, max(duration_s) AS duration_s
+    FROM parts.work WHERE run_id = $run GROUP BY track_id)
+SELECT CASE WHEN ok THEN 'written' WHEN ok IS NULL THEN 'unchanged' ELSE 'dead_lettered' END AS outcome,
+    count(*), coalesce(sum(duration_s), 0.0)
+FROM taken LEFT JOIN done USING (track_id) GROUP BY outcome
+"""
+
+
+def outcomes(output: str, run_id: str) -> tuple[Counter[str], float]:
+    """How many tracks a run has written, dead-lettered or found unchanged, and seconds of audio, by what is on disk."""
+    rows = tables.connect(output).execute(_OUTCOMES, {"run": run_id}).fetchall()
+    return Counter({outcome: count for outcome, count, _ in rows}), sum(seconds for *_, seconds in rows)
+
+
+def shortened(messages: list[str]) -> list[str]:
+    """The first thousand, and how many there were: a catalogue that moved as a whole must not swell its line."""
+    rest = len(messages) - _KEPT
+    return messages if rest <= 0 else [*messages[:_KEPT], f"... and {rest} more"]
 
 
 def tell_run(run: Run, output: str, console: Console) -> None:

@@ -6,18 +6,18 @@ Light on purpose: Beam is imported by the pipeline's own process, which starts w
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import socket
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
-from pipelines.closing import note_changes, status_of, tell_run
+from pipelines.closing import note_changes, outcomes, shortened, status_of, tell_run
 from pipelines.lock import lock
 from pipelines.options import LOCAL_RUNNER, REMOTE_RUNNERS, ScanSettings, parse_scan
 from pipelines.planning import cores, make_plan, new_run_id, show_plan, tell_plan
@@ -73,6 +73,49 @@ class Launch:
         path = str(self.folder / f"rest-{worker.process.pid}.parquet")
         assert worker.share is not None
         return remaining(worker.share, path, done, worker.deaths)
+
+    @contextlib.contextmanager
+    def failures_written_down(self, plan: Plan) -> Iterator[None]:
+        """Leaves a line in `runs` if the run fails in this context, where there is room for one."""
+        try:
+            yield
+        except RunError as error:
+            self.messages.append(str(error))
+            with contextlib.suppress(RunError):
+                self.write_down(plan, "failed")
+            raise
+
+    def write_down(self, plan: Plan, status: str) -> Run:
+        """Writes the line of `runs`, counted from what is on disk."""
+        counts, audio_s = outcomes(self.settings.output, self.run_id)
+        left = plan.due - sum(counts.values())
+        if status == "done" and left:
+            raise RunError(
+                f"{left} tracks of {plan.due} got lost", f"this is a defect of songscan; the log is {self.log}"
+            )
+        now = datetime.now(UTC)
+        told = Run(
+            run_id=self.run_id,
+            time=self.started,
+            ended=now,
+            status=status,
+            songscan_version=VERSION,
+            host=socket.gethostname(),
+            input=self.settings.input,
+            tasks=self.settings.task_names,
+            options=json.dumps(list(self.argv), ensure_ascii=False),
+            listed=plan.listed,
+            not_audio=plan.not_audio,
+            up_to_date=plan.up_to_date + counts["unchanged"],
+            withheld=plan.withheld + left,
+            written=counts["written"],
+            dead_lettered=counts["dead_lettered"],
+            audio_hours=audio_s / 3600,
+            wall_s=(now - self.started).total_seconds(),
+            messages=shortened(self.messages),
+        )
+        write_table(self.settings.output, "runs", f"{self.run_id}.parquet", [told])
+        return told
 
 
 def launch(argv: Sequence[str], command: Sequence[str] = PIPELINE) -> int:
@@ -166,18 +209,21 @@ def check_places(settings: ScanSettings) -> None:
 
 def scan(run: Launch, count: int) -> int:
     """Plans, runs and tells; the exit status."""
-    interrupt = Interrupt(lambda text: run.console.print(text, highlight=False))
     workers = run.workers(count)
+    interrupt = Interrupt(lambda text: run.console.print(text, highlight=False))
     try:
-        with interrupt.listening():
-            plan = run.plan()
-            tell_plan(plan, run.console)
+        plan = run.plan()
+        tell_plan(plan, run.console)
+        with interrupt.listening(), run.failures_written_down(plan):
             follow(run, workers, plan, interrupt)
     finally:
         for worker in workers:
             worker.close()
         shutil.rmtree(run.folder, ignore_errors=True)
-    return conclude(run, workers, plan, interrupted=interrupt.count > 0)
+    run.messages += note_changes(run.settings.output, run.settings.output, run.run_id, plan)
+    told = run.write_down(plan, "interrupted" if interrupt.count else "done")
+    tell_run(told, run.settings.output, run.console)
+    return status_of(told, run.settings.max_failed_fraction, run.console)
 
 
 def follow(run: Launch, workers: Sequence[Worker], plan: Plan, interrupt: Interrupt) -> None:
@@ -187,33 +233,3 @@ def follow(run: Launch, workers: Sequence[Worker], plan: Plan, interrupt: Interr
         worker.go(share if number < plan.shards else None)
     with Progress([worker.tally for worker in workers], plan.due, run.console) as progress:
         run.messages += watch(workers, run.rest, progress, interrupt)
-
-
-def conclude(run: Launch, workers: Sequence[Worker], plan: Plan, *, interrupted: bool) -> int:
-    """Writes what the run leaves besides tracks, tells how it went; the exit status."""
-    settings = run.settings
-    finished: Counter[str] = sum((worker.tally.finished for worker in workers), Counter())
-    run.messages += note_changes(settings.output, settings.output, run.run_id, plan)
-    counts = Run(
-        run_id=run.run_id,
-        time=run.started,
-        ended=datetime.now(UTC),
-        status="interrupted" if interrupted else "done",
-        songscan_version=VERSION,
-        host=socket.gethostname(),
-        input=settings.input,
-        tasks=settings.task_names,
-        options=json.dumps(list(run.argv), ensure_ascii=False),
-        listed=plan.listed,
-        not_audio=plan.not_audio,
-        up_to_date=plan.up_to_date + finished["unchanged"],
-        withheld=plan.withheld + plan.due - finished.total(),
-        written=finished["written"],
-        dead_lettered=finished["dead_lettered"],
-        audio_hours=sum(worker.tally.audio_s for worker in workers) / 3600,
-        wall_s=(datetime.now(UTC) - run.started).total_seconds(),
-        messages=run.messages,
-    )
-    write_table(settings.output, "runs", f"{run.run_id}.parquet", [counts])
-    tell_run(counts, settings.output, run.console)
-    return status_of(counts, settings.max_failed_fraction, run.console)

@@ -18,7 +18,7 @@ import apache_beam as beam
 from rich.console import Console
 
 from pipelines.beam_options import parse
-from pipelines.closing import note_changes
+from pipelines.closing import note_changes, shortened
 from pipelines.options import ScanSettings
 from pipelines.outcome import DONE
 from pipelines.planning import make_plan, new_run_id, tell_plan
@@ -96,5 +96,5 @@ def _submitted(
         dead_lettered=0,
         audio_hours=0.0,
         wall_s=None,
-        messages=messages,
+        messages=shortened(messages),
     )

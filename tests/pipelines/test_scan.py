@@ -191,6 +191,7 @@ def test_ctrl_c_finishes_what_is_in_hand(tmp_path):
     run = last_run(tmp_path / "out")
     assert run["status"] == "interrupted"
     assert run["withheld"] > 0
+    assert run["written"] == len(rows(tmp_path / "out", "FROM work"))
     scan(music, tmp_path / "out")
     assert_complete(tmp_path / "out", 400)
 
@@ -283,6 +284,7 @@ def test_a_full_disk_ends_cleanly(tmp_path):
         assert "Traceback" not in done.stderr
         subprocess.run(["mount", "-o", "remount,size=50m", tmp_path / "small"], check=True)
         kept = len(rows(output, "FROM work"))
+        assert {row["status"] for row in rows(output, "FROM runs")} <= {"failed"}
         scan(music, output)
         assert last_run(output)["up_to_date"] == kept
         assert_complete(output, 400)
