@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -117,19 +118,15 @@ def _token(track: Track, path: str, decoder: DecoderProcess) -> str:
 
 def _renewed(report: Report) -> TrackFacts:
     """What is known of an unchanged file, under its new revision."""
-    track, known = report.due.track, report.due.known
+    known = report.due.known
     assert known is not None
-    return dataclasses.replace(
-        known,
-        run_id=report.run_id,
-        time=report.time,
-        uri=track.uri,
-        size_bytes=track.size_bytes,
-        modified=track.modified,
-        revision=track.revision,
-        state="present",
-        moved_to=None,
-    )
+    return dataclasses.replace(known, run_id=report.run_id, time=report.time, **_as_listed(report.due.track))
+
+
+def _as_listed(track: Track) -> dict[str, Any]:
+    """What the catalogue tells of a track that is there."""
+    names = ("uri", "size_bytes", "modified", "revision")
+    return {"state": "present", "moved_to": None, **{name: getattr(track, name) for name in names}}
 
 
 def _facts(report: Report, audio: Scratch | None) -> TrackFacts:
@@ -139,12 +136,7 @@ def _facts(report: Report, audio: Scratch | None) -> TrackFacts:
     info = decoded.info if decoded else None
     return TrackFacts(
         **report.stamp(DECODER),
-        uri=track.uri,
-        size_bytes=track.size_bytes,
-        modified=track.modified,
-        revision=track.revision,
-        state="present",
-        moved_to=None,
+        **_as_listed(track),
         title=track.title or (info.title if info else None),
         artist=track.artist or (info.artist if info else None),
         lyrics=find_lyrics(track) or (info.lyrics if info else None),
