@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -86,6 +87,8 @@ def read_settings(known: argparse.Namespace) -> ScanSettings:
             raise MisuseError(f"--{flag} is missing", "usage: songscan scan INPUT OUTPUT [flags]")
     _check_ranges(known)
     values = {f.name: getattr(known, f.name) for f in dataclasses.fields(ScanSettings)}
+    for place in ("input", "output"):  # make and some shells hand `~` on as it is
+        values[place] = os.path.expanduser(values[place])
     values["tasks"] = parse_tasks(known.tasks)
     values["since"] = _parse_time(known.since)
     values["track_ids"] = _parse_ids(known.track_ids)

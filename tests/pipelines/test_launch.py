@@ -1,0 +1,92 @@
+"""What is decided before and after a run, without running one."""
+
+import io
+import os
+
+import pytest
+from rich.console import Console
+
+from pipelines.closing import shortened, status_of
+from pipelines.launch import check_places, check_remote, local_workers, runner_of
+from pipelines.lock import lock
+from pipelines.options import parse_scan
+from pipelines.planning import cores
+from tests.transforms.outputs import row
+from transforms.errors import MisuseError, RunError
+from transforms.records import Run
+
+
+def settings(input, output, *flags):
+    return parse_scan([f"--input={input}", f"--output={output}", *flags])[0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "count"),
+    [
+        ([], cores()),
+        (["--direct_num_workers=3"], 3),
+        (["--direct_num_workers", "4"], 4),
+        (["--direct_num_workers=0"], cores()),
+    ],
+)
+def test_workers_of_the_local_runner(flags, count):
+    assert local_workers(flags) == (count, ["--direct_num_workers=1"])
+
+
+def test_a_runner_named_by_hand_gets_its_flags_untouched():
+    assert local_workers(["--runner", "DirectRunner", "--direct_num_workers=3"]) == (1, [])
+
+
+def test_workers_must_be_a_number():
+    with pytest.raises(MisuseError, match="--direct_num_workers=many"):
+        local_workers(["--direct_num_workers=many"])
+
+
+def test_the_runner_is_pinned_unless_named():
+    assert runner_of([]) == "FnApiRunner"
+    assert runner_of(["--runner=DataflowRunner"]) == "DataflowRunner"
+
+
+def test_dataflow_reaches_buckets_only(tmp_path):
+    check_remote(settings("gs://b/music", "gs://b/out"), "DataflowRunner")
+    with pytest.raises(MisuseError, match="--input"):
+        check_remote(settings(tmp_path, "gs://b/out"), "DataflowRunner")
+    with pytest.raises(MisuseError, match="--output"):
+        check_remote(settings("gs://b/music", tmp_path), "DataflowRunner")
+
+
+def test_local_runs_write_locally(tmp_path):
+    with pytest.raises(RunError, match="gs://b/out"):
+        check_places(settings(tmp_path, "gs://b/out"))
+
+
+def test_home_is_understood_where_the_shell_did_not(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert settings("~/Music", "~/scan").input == str(tmp_path / "Music")
+
+
+@pytest.mark.parametrize("flags", [["--input=a"], ["--output=b"], []])
+def test_places_must_be_given(flags):
+    with pytest.raises(MisuseError, match="is missing"):
+        parse_scan(flags)
+
+
+@pytest.mark.parametrize(
+    ("written", "dead", "status", "code"),
+    [(20, 1, "done", 0), (18, 2, "done", 1), (0, 0, "done", 0), (0, 1, "done", 1), (5, 0, "interrupted", 130)],
+)
+def test_exit_status(written, dead, status, code):
+    run = row(Run, written=written, dead_lettered=dead, status=status)
+    assert status_of(run, 0.05, Console(file=io.StringIO())) == code
+
+
+def test_messages_are_kept_to_a_thousand():
+    assert shortened(["a"] * 1000) == ["a"] * 1000
+    assert shortened(["a"] * 1003) == [*["a"] * 1000, "... and 3 more"]
+
+
+def test_the_lock_is_one_at_a_time_and_names_its_holder(tmp_path):
+    with lock(str(tmp_path)), pytest.raises(RunError, match=str(os.getpid())), lock(str(tmp_path)):
+        pass
+    with lock(str(tmp_path)):
+        pass
