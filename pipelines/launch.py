@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from pipelines.closing import note_changes, outcomes, shortened, status_of, tell_run
-from pipelines.lock import lock
+from pipelines.lock import lock, temporary_folder
 from pipelines.options import LOCAL_RUNNER, REMOTE_RUNNERS, ScanSettings, parse_scan
 from pipelines.planning import cores, make_plan, new_run_id, show_plan, tell_plan
 from pipelines.progress import Progress
@@ -136,7 +136,7 @@ def launch(argv: Sequence[str], command: Sequence[str] = PIPELINE) -> int:
     console = Console()
     if settings.plan:
         return show_plan(settings, console)
-    with lock(settings.output) as lock_fd:
+    with lock(settings.output) as lock_fd, temporary_folder(settings.output):
         return scan(Launch(settings, [*argv, *more], console, lock_fd, command), count)
 
 

@@ -1,10 +1,12 @@
-"""One run at a time on one output."""
+"""One run at a time on one output, and one temporary folder for all that it needs."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,3 +44,32 @@ def lock(output: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+_PREFIX = "songscan-"
+
+
+@contextlib.contextmanager
+def temporary_folder(output: str) -> Iterator[str]:
+    """Has all temporary files of this process and its children lie in one folder, which goes with the context.
+
+    Should the process be killed, the next run on `output` removes the folder: for the holder of the lock only.
+    """
+    note = Path(output, "state", "temporary")
+    if note.exists():
+        left = Path(note.read_text(encoding="utf-8"))
+        if left.name.startswith(_PREFIX) and left.parent == Path(tempfile.gettempdir()):  # not what a stranger wrote
+            shutil.rmtree(left, ignore_errors=True)
+    folder = tempfile.mkdtemp(prefix=_PREFIX)
+    before, before_in_environment = tempfile.tempdir, os.environ.get("TMPDIR")
+    try:
+        note.write_text(folder, encoding="utf-8")
+        tempfile.tempdir = os.environ["TMPDIR"] = folder
+        yield folder
+    finally:
+        tempfile.tempdir = before
+        os.environ.pop("TMPDIR")
+        if before_in_environment is not None:
+            os.environ["TMPDIR"] = before_in_environment
+        shutil.rmtree(folder, ignore_errors=True)
+        note.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -93,16 +94,16 @@ class Listener:
     """The receiving end, in the launcher; `events` yields what has come."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="songscan-")  # short: a socket's path has 108 bytes at most
-        self.address = str(Path(self._folder.name) / "journal")
-        self.stop_file = str(Path(self._folder.name) / "stop")
+        self.folder = tempfile.mkdtemp(prefix="journal-")  # a short path: a socket's has 108 bytes at most
+        self.address = str(Path(self.folder) / "journal")
+        self.stop_file = str(Path(self.folder) / "stop")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.address)
 
     def close(self) -> None:
         """Takes the socket and its folder away."""
         self._socket.close()
-        self._folder.cleanup()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def events(self, timeout_s: float) -> Iterator[dict[str, Any]]:
         """All events that have come, after a wait of at most `timeout_s` for the first of them."""

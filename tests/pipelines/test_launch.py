@@ -2,13 +2,14 @@
 
 import io
 import os
+import tempfile
 
 import pytest
 from rich.console import Console
 
 from pipelines.closing import shortened, status_of
 from pipelines.launch import check_places, check_remote, local_workers, runner_of
-from pipelines.lock import lock
+from pipelines.lock import lock, temporary_folder
 from pipelines.options import parse_scan
 from pipelines.planning import cores
 from tests.transforms.outputs import row
@@ -90,3 +91,25 @@ def test_the_lock_is_one_at_a_time_and_names_its_holder(tmp_path):
         pass
     with lock(str(tmp_path)):
         pass
+
+
+def test_temporary_files_lie_in_one_folder_and_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    output = tmp_path / "out"
+    (output / "state").mkdir(parents=True)
+    with temporary_folder(str(output)) as folder:
+        assert tempfile.mkdtemp().startswith(folder)
+        assert os.environ["TMPDIR"] == folder
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_what_a_killed_run_left_goes_but_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    note = tmp_path / "out" / "state" / "temporary"
+    note.parent.mkdir(parents=True)
+    for name in ("songscan-left", "mine"):
+        (tmp_path / name).mkdir()
+        note.write_text(str(tmp_path / name))
+        with temporary_folder(str(tmp_path / "out")):
+            pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "out"]

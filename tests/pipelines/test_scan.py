@@ -218,12 +218,16 @@ def test_killed_at_any_moment_and_run_again(tmp_path, seed):
     process = subprocess.Popen(command(music, output), cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
     time.sleep(random.Random(seed).uniform(3.0, 9.0))
     kill_all(process)
+    note = output / "state" / "temporary"
+    left = [note.read_text()] if note.exists() else []
     flushed = {r["track_id"] for r in rows(output, "FROM work")} if (output / "tables").exists() else set()
     scan(music, output)
     assert_complete(output, 240)
     run = last_run(output)
     assert run["up_to_date"] == len(flushed)  # what was on disk is not done again
     assert run["written"] == 240 - len(flushed)
+    assert not [folder for folder in left if Path(folder).exists()]
+    assert not (output / "state" / "run").exists()
 
 
 def kill_all(process: subprocess.Popen) -> None:
