@@ -10,7 +10,7 @@ FROM apache/beam_python3.11_sdk:2.77.0 AS beam
 FROM python:3.11-slim-bookworm
 # Packages first and songscan last: a change of songscan rebuilds one small layer.
 COPY requirements.lock /opt/songscan/
-RUN python -m pip install --no-cache-dir --require-hashes --requirement /opt/songscan/requirements.lock
+RUN python -m pip install --no-cache-dir --no-deps --require-hashes --requirement /opt/songscan/requirements.lock
 COPY setup.py pyproject.toml README.md /opt/songscan/
 COPY models /opt/songscan/models
 COPY transforms /opt/songscan/transforms

@@ -19,7 +19,8 @@ setup: $(READY)
 $(READY): requirements.lock setup.py
 	@command -v $(PYTHON) >/dev/null || { echo "songscan needs $(PYTHON); on Debian: apt-get install python3.11 python3.11-venv, or say make PYTHON=..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@# The lock file names every package: resolving again (--no-deps spares it) would trip over whatever was released since.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
