@@ -29,6 +29,7 @@ setup(
         "mutagen>=1.48",
         "charset-normalizer>=3",
         "pyarrow>=25,<26",
+        "pydantic>=2.14,<3",
         "duckdb>=2,<3",
         "rich>=15",
     ],

@@ -9,7 +9,7 @@ reads exactly and fast (PCM in WAV, RF64 and AIFF; FLAC), libav everything else,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,19 @@ from models.formats import (
 )
 from models.packets import Outlet, TimeLine, block_frames, decode_packets
 
-__all__ = ["AudioError", "AudioInfo", "Decoded", "decode", "downmix", "encode", "probe", "read", "resample"]
+__all__ = [
+    "AudioError",
+    "AudioInfo",
+    "Decoded",
+    "converted",
+    "converted_frames",
+    "decode",
+    "downmix",
+    "encode",
+    "probe",
+    "read",
+    "resample",
+]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -185,6 +197,32 @@ def resample(samples: FloatArray, from_hz: int, to_hz: int) -> FloatArray:
         return samples
     resampled: FloatArray = soxr.resample(samples, from_hz, to_hz, quality="HQ")
     return resampled
+
+
+def converted(blocks: Iterable[FloatArray], from_hz: int, to_hz: int, channels: int) -> Iterator[FloatArray]:
+    """A recording in blocks [frames, 1..8], mixed down to `channels` and brought to another rate, in blocks again.
+
+    To the last bit what `resample` gives for the whole of it: `converted_frames` frames.
+    """
+    stream = None
+    for block in blocks:
+        mixed = downmix(block, channels)
+        if from_hz == to_hz:
+            yield mixed
+            continue
+        stream = stream or soxr.ResampleStream(from_hz, to_hz, channels, dtype="float32", quality="HQ")
+        yield stream.resample_chunk(np.ascontiguousarray(mixed)).reshape(-1, channels)
+    if stream is not None:
+        yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).reshape(-1, channels)
+
+
+def converted_frames(frames: int, from_hz: int, to_hz: int) -> int:
+    """How many frames `frames` become at another rate.
+
+    >>> converted_frames(44101, 44100, 16000)
+    16000
+    """
+    return round(frames * to_hz / from_hz)
 
 
 _HALF = np.sqrt(0.5)  #: -3 dB

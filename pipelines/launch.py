@@ -213,7 +213,7 @@ def scan(run: Launch, count: int) -> int:
     interrupt = Interrupt(lambda text: run.console.print(text, highlight=False))
     try:
         plan = run.plan()
-        tell_plan(plan, run.console)
+        tell_plan(plan, run.settings.tasks, run.console)
         with interrupt.listening(), run.failures_written_down(plan):
             follow(run, workers, plan, interrupt)
     finally:

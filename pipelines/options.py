@@ -55,7 +55,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--output", metavar="FOLDER", help="where the tables go")
     add(
-        "--tasks", default="quality", help=f"what to do, separated by commas: {', '.join(TASKS)} (default: %(default)s)"
+        "--tasks",
+        default=",".join(TASKS),
+        help="what to do, separated by commas (default: all that there is: %(default)s)",
+    )
+    add(
+        "--models",
+        metavar="URIS",
+        help="models to use for their tasks instead of those that ship, separated by commas: folders of SavedModels "
+        "with cards, here or on gs://",
     )
     add("--force", action="store_true", help="do it even where it was done before")
     add("--max_tracks", type=int, metavar="N", help="take at most N tracks; the others are withheld")
@@ -89,7 +97,7 @@ def read_settings(known: argparse.Namespace) -> ScanSettings:
     values = {f.name: getattr(known, f.name) for f in dataclasses.fields(ScanSettings)}
     for place in ("input", "output"):  # make and some shells hand `~` on as it is
         values[place] = os.path.expanduser(values[place])
-    values["tasks"] = parse_tasks(known.tasks)
+    values["tasks"] = parse_tasks(known.tasks, [uri for uri in (known.models or "").split(",") if uri])
     values["since"] = _parse_time(known.since)
     values["track_ids"] = _parse_ids(known.track_ids)
     return ScanSettings(**values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from transforms.child import DecoderProcess
 from transforms.errors import TrackError
 from transforms.folder import local_path
 from transforms.ledger import Plan, plan
+from transforms.records import Task
+from transforms.tasks import research_only
 
 
 def make_plan(settings: ScanSettings, output: str, plan_file: str, messages: list[str]) -> Plan:
@@ -58,7 +61,7 @@ def show_plan(settings: ScanSettings, console: Console) -> int:
         made = make_plan(settings, output, str(Path(folder, "plan.parquet")), messages)
         with DecoderProcess(timeout_s=settings.decode_timeout_s) as decoder:
             hours = changes.hours(made, lambda uri: probe_duration(decoder, uri))
-    tell_plan(made, console)
+    tell_plan(made, settings.tasks, console)
     about = "about " if hours.estimated else ""
     console.print(f"{about}{hours.hours:.2f} hours of audio would be listened to", highlight=False)
     if hours.estimated:
@@ -80,8 +83,8 @@ def probe_duration(decoder: DecoderProcess, uri: str) -> float | None:
         return None
 
 
-def tell_plan(made: Plan, console: Console) -> None:
-    """One line: what was listed, and what of it is due."""
+def tell_plan(made: Plan, tasks: Sequence[Task], console: Console) -> None:
+    """One line: what was listed, and what of it is due; and one for each model that not everybody may use."""
     console.print(
         f"{made.listed} listed: {made.not_audio} not audio, {made.up_to_date} up to date, {made.withheld} withheld, "
         f"{made.due} due",
@@ -90,6 +93,8 @@ def tell_plan(made: Plan, console: Console) -> None:
     )
     if made.removed:
         console.print(f"{len(made.removed)} no longer listed", highlight=False)
+    for words in research_only(tasks):
+        console.print(f"note: {escape(words)}", highlight=False, soft_wrap=True)
 
 
 def new_run_id() -> str:

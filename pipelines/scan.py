@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -25,13 +25,18 @@ from transforms.assess import Assess
 from transforms.decode import Decode, Limits
 from transforms.decoder import end_with_parent
 from transforms.journal import Journal
-from transforms.records import Due
+from transforms.records import Due, Task
 from transforms.shards import read_shard
 from transforms.shares import Share
-from transforms.tasks import QUALITY
+from transforms.tag import AddTags
+from transforms.tasks import QUALITY, TAGS
 from transforms.write import Write
 
-PERFORM = {QUALITY.name: Assess}  # what carries out a task, by its name
+#: What carries out a task, by its name.
+PERFORM: dict[str, Callable[[Task, Journal], beam.PTransform]] = {
+    QUALITY.name: lambda task, journal: Assess(),
+    TAGS: lambda task, journal: AddTags(task, journal),
+}
 
 
 def _read(shard: int, plan_file: str) -> list[Due]:
@@ -58,7 +63,8 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> beam.PCollection
         | "Decode" >> Decode(scan.run_id, limits, journal)
     )
     for task in settings.tasks:
-        recordings = recordings | task.name.capitalize() >> PERFORM[task.name]()
+        label = " ".join(dict.fromkeys((task.name.capitalize(), task.model_name.capitalize())))
+        recordings = recordings | label >> PERFORM[task.name](task, journal)
     return recordings | "Write" >> Write(settings.output, scan.run_id, journal)
 
 

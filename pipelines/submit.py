@@ -43,7 +43,7 @@ def submit(settings: ScanSettings, argv: Sequence[str]) -> int:
     with mirrored(settings.output) as tables:
         plan_file = f"{settings.output.rstrip('/')}/state/plans/{run_id}.parquet"
         plan = make_plan(settings, tables, plan_file, messages)
-        tell_plan(plan, console)
+        tell_plan(plan, settings.tasks, console)
         messages += note_changes(tables, settings.output, run_id, plan)
     if plan.due:
         share = Share(path=plan_file).to_json()

@@ -18,6 +18,7 @@ import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
 
+from models.audio import converted
 from transforms.records import Report, Task
 from transforms.scratch import Scratch
 
@@ -62,6 +63,10 @@ class Recording:
     def blocks(self, block_s: float = BLOCK_S) -> Iterator[npt.NDArray[np.float32]]:
         """The samples in order, [frames, channels] each, `block_s` seconds but for the last."""
         return self.samples.blocks(max(1, round(block_s * self.samples.sample_rate_hz)))
+
+    def blocks_as(self, sample_rate_hz: int, channels: int) -> Iterator[npt.NDArray[np.float32]]:
+        """The samples as a model wants them: mixed down or up to `channels`, at another rate."""
+        return converted(self.blocks(), self.samples.sample_rate_hz, sample_rate_hz, channels)
 
     def close(self) -> None:
         """Gives the scratch space back; reading again decodes again."""

@@ -31,6 +31,7 @@ class Task:
     model_name: str  #: the model's name; the task's own where no network is involved
     model_version: str
     options_digest: str = ""  #: digest of the options that change the task's results; empty when there are none
+    model_uri: str = ""  #: where the model's SavedModel lies; empty where no network is involved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +196,21 @@ class Quality(Row):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tag(Row):
+    """One row per track, model and label: how much the model hears it in the recording, and when."""
+
+    label: str = column("what the model tells of, in its own words: rock, happy, female vocalists, ...")
+    label_group: str = column("genre, mood, scene, voice, instrument, era, ...; empty if the model's card names none")
+    score: float = column("mean over the recording, 0..1")
+    threshold: float | None = column("from this score on the label is told as present; null if the card has none")
+    present: bool = column("whether the score reaches the threshold")
+    over_time: list[float] = column("scores along the recording, 0..1, rounded to 4 digits")
+    over_time_start_s: float = column("where the stretch of the first of them starts; slightly negative with a lead-in")
+    over_time_step_s: float = column("from the start of one stretch to the next")
+    over_time_window_s: float = column("length of a stretch")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeadLetter(Row):
     """One row per failure: which track, where, why, and what to do about it."""
 
@@ -247,6 +263,7 @@ class Run:
 TABLES: dict[str, type] = {
     "tracks": TrackFacts,
     "quality": Quality,
+    "tags": Tag,
     "dead_letters": DeadLetter,
     "runs": Run,
     "work": Work,  # last: its rows commit the others

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,37 +21,45 @@ FloatArray = npt.NDArray[np.float32]
 SAMPLE_BYTES = 4
 
 
-class Scratch:
-    """A decoded recording.
+class Samples:
+    """Samples in a file without a name.
 
     Args:
-        fd: the file of its samples; closed with this object.
-        decoded: what the decoder says of it.
-        memory_backed: whether the samples lie in memory.
+        fd: the file; closed with this object.
+        sample_rate_hz: of the samples.
+        channels: of each frame.
+        frames: how many there are.
+        memory_backed: whether they lie in memory.
         release: takes `fd` back in the end.
     """
 
     def __init__(
-        self, fd: int, decoded: Decoded, *, memory_backed: bool, release: Callable[[int], None] = os.close
+        self,
+        fd: int,
+        *,
+        sample_rate_hz: int,
+        channels: int,
+        frames: int,
+        memory_backed: bool,
+        release: Callable[[int], None] = os.close,
     ) -> None:
-        self.decoded = decoded
-        self.sample_rate_hz = decoded.info.sample_rate_hz
-        self.channels = decoded.info.channels
-        self.frames = decoded.frames
+        self.sample_rate_hz = sample_rate_hz
+        self.channels = channels
+        self.frames = frames
         self.memory_backed = memory_backed
         self._fd = fd
         #: Gives the memory or the disk space back; happens by itself when this object is collected.
         self.close = weakref.finalize(self, release, fd)
 
     def read(self, start: int, stop: int) -> FloatArray:
-        """Frames `start` to `stop` (exclusive), a fresh array [frames, channels]; the recording's end cuts it short.
+        """Frames `start` to `stop` (exclusive), a fresh array [frames, channels]; their end cuts it short.
 
         Raises:
             ValueError: if it is closed.
             OSError: if the disk fails.
         """
         if not self.close.alive:
-            raise ValueError("this Scratch is closed: read it before close(), or decode the track again")
+            raise ValueError("these samples are closed: read them before close(), or make them again")
         start, stop = max(start, 0), min(stop, self.frames)
         samples = np.empty((max(stop - start, 0), self.channels), np.float32)
         rest, offset = samples.reshape(-1).view(np.uint8).data, start * self._frame_bytes
@@ -63,7 +71,7 @@ class Scratch:
         return samples
 
     def blocks(self, block_frames: int) -> Iterator[FloatArray]:
-        """The whole recording in blocks of `block_frames`, the last one shorter."""
+        """All of them in blocks of `block_frames`, the last one shorter."""
         for start in range(0, self.frames, block_frames):
             yield self.read(start, start + block_frames)
 
@@ -71,14 +79,31 @@ class Scratch:
     def _frame_bytes(self) -> int:
         return self.channels * SAMPLE_BYTES
 
-    def __enter__(self) -> Scratch:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Scratch holds an open file: audio is never pickled, send the Track and decode it again")
+        raise TypeError("samples are an open file: audio is never pickled, send the Track and decode it again")
+
+
+class Scratch(Samples):
+    """A decoded recording, and what the decoder says of it."""
+
+    def __init__(
+        self, fd: int, decoded: Decoded, *, memory_backed: bool, release: Callable[[int], None] = os.close
+    ) -> None:
+        super().__init__(
+            fd,
+            sample_rate_hz=decoded.info.sample_rate_hz,
+            channels=decoded.info.channels,
+            frames=decoded.frames,
+            memory_backed=memory_backed,
+            release=release,
+        )
+        self.decoded = decoded
 
 
 class SpareMemory:

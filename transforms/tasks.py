@@ -1,20 +1,35 @@
-"""The tasks that a scan can do: their names, and the versions that make them due again. Light: no Beam here."""
+"""The tasks that a scan can do: their names, and the models and versions that make them due again. Light: no Beam here.
+
+A task without a network has a version of its own. A task with one is done by every model that is there for it: those
+that ship or were built at set-up, or instead of them those named by hand.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.card import PRETRAINED, ModelError, pretrained, read_card
 from models.measures.version import VERSION as QUALITY_VERSION
 from transforms.errors import MisuseError
+from transforms.model_files import card_of
 from transforms.records import Task
 
 QUALITY = Task(name="quality", model_name="quality", model_version=QUALITY_VERSION)
-TASKS = {task.name: task for task in (QUALITY,)}
+TAGS = "tags"
+TASKS = (QUALITY.name, TAGS)
+BY_MODELS = (TAGS,)  # tasks that need a network
 
 
-def parse_tasks(names: str) -> tuple[Task, ...]:
-    """The tasks of a comma-separated list of names, in the order of `TASKS`, without repetition.
+def parse_tasks(names: str, models: Sequence[str] = (), root: Path = PRETRAINED) -> tuple[Task, ...]:
+    """The tasks of a comma-separated list of names, in the order of `TASKS`, without repetition; one for each model.
+
+    Args:
+        models: URIs of models that are to be used for their tasks instead of those that ship.
+        root: where the models lie that ship.
 
     Raises:
-        MisuseError: if a name is not a task, or none is given.
+        MisuseError: if a name is not a task, none is given, or a model is missing or of another task.
 
     >>> [task.name for task in parse_tasks("quality, quality")]
     ['quality']
@@ -24,4 +39,53 @@ def parse_tasks(names: str) -> tuple[Task, ...]:
     if unknown or not wanted:
         what = f"no such task: {', '.join(unknown)}" if unknown else "no task is named"
         raise MisuseError(f"--tasks={names!r}: {what}", f"tasks are: {', '.join(TASKS)}")
-    return tuple(task for name, task in TASKS.items() if name in wanted)
+    try:
+        by_task = _tasks_of(models, root)
+    except ModelError as error:
+        raise MisuseError(error.message, error.advice) from error
+    _check_models(by_task, wanted, models)
+    chosen = [(QUALITY,) if name == QUALITY.name else tuple(by_task[name]) for name in TASKS if name in wanted]
+    return tuple(task for tasks in chosen for task in tasks)
+
+
+def research_only(tasks: Sequence[Task]) -> list[str]:
+    """Words about the models whose weights may be used for research only."""
+    cards = [card_of(task.model_uri) for task in tasks if task.model_uri]
+    return [
+        f"the weights of {card.name} may be used for research only ({card.licences.weights})"
+        for card in cards
+        if card.licences.research_only
+    ]
+
+
+def _tasks_of(models: Sequence[str], root: Path) -> dict[str, list[Task]]:
+    """The tasks that models do, by name: those of `models`, and of those that ship where `models` has none."""
+    by_task: dict[str, list[Task]] = {}
+    for uri in models:
+        card = card_of(uri)
+        task = Task(name=card.task, model_name=card.name, model_version=card.version, model_uri=uri)
+        twins = [other.model_uri for other in by_task.get(card.task, []) if other.model_name == card.name]
+        if twins:
+            advice = "A scan uses one of each name: leave one out, or give them names of their own in their cards"
+            raise MisuseError(f"--models: {twins[0]} and {uri} are both called {card.name!r}", advice)
+        by_task.setdefault(card.task, []).append(task)
+    for folder in pretrained(root):
+        card = read_card(folder)
+        if all(card_of(uri).task != card.task for uri in models):
+            task = Task(name=card.task, model_name=card.name, model_version=card.version, model_uri=str(folder))
+            by_task.setdefault(card.task, []).append(task)
+    return by_task
+
+
+def _check_models(by_task: dict[str, list[Task]], wanted: set[str], models: Sequence[str]) -> None:
+    for name in BY_MODELS:
+        if name in wanted and not by_task.get(name):
+            advice = "build those that songscan knows (make setup does), or name some by --models"
+            raise MisuseError(f"there is no model for the task {name!r} here", advice)
+    for uri in models:
+        task = card_of(uri).task
+        if task not in BY_MODELS:
+            known = f"tasks by models: {', '.join(BY_MODELS)}"
+            raise MisuseError(f"--models={uri}: its card has the task {task!r}", known)
+        if task not in wanted:
+            raise MisuseError(f"--models={uri} does the task {task!r}, which is not asked for", f"--tasks={task} asks")

@@ -98,7 +98,10 @@ class TestHandingOver:
             decoder.decode(path)
             failure(decoder.decode, tmp_path)
         gc.collect()
-        assert (len(os.listdir("/proc/self/fd")), len(os.listdir(child))) == before
+        deadline = time.monotonic() + 10  # the child closes its own after it has answered
+        while (len(os.listdir("/proc/self/fd")), len(os.listdir(child))) != before:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
     def test_a_closed_scratch_says_so(self, decoder: DecoderProcess, tmp_path: Path) -> None:
         scratch = decoder.decode(signals.write(tmp_path, "wav16", signals.music(0.1)))

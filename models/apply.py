@@ -1,0 +1,124 @@
+"""A model applied to a whole recording: windows in, device batches through, outputs stitched by their role.
+
+Conventions. Blocks are float32 [frames, channels] at the model's rate and channels. Memory is a device batch and what
+the caller keeps: scores and embeddings are collected, waveforms flow into sinks.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.card import ModelCard, ModelError
+from models.windows import FloatArray, Grid, OverlapAdd, cut
+
+if TYPE_CHECKING:
+    from models.saved import LoadedModel  # imports TensorFlow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What a model gave for one recording, by the names of its outputs.
+
+    Args:
+        card: the model's.
+        windows: scores [windows, labels] and embeddings [windows, features]; window n starts at
+            n * hop - lead-in.
+        frames: framewise scores [frames, labels], on one time line.
+        first_frame_s: where the first frame starts, seconds.
+    """
+
+    card: ModelCard
+    windows: Mapping[str, FloatArray] = field(default_factory=dict)
+    frames: Mapping[str, FloatArray] = field(default_factory=dict)
+    first_frame_s: float = 0.0
+
+
+def grid_of(card: ModelCard) -> Grid:
+    """Where the windows of a model lie."""
+    return Grid(
+        window=card.window_samples,
+        hop=card.hop_samples,
+        lead_in=card.lead_in_samples,
+        repeat_short=card.short == "repeat",
+        drop_tail=card.tail == "drop",
+    )
+
+
+def apply(
+    model: LoadedModel,
+    blocks: Iterable[FloatArray],
+    frames: int,
+    waveforms: Mapping[str, Callable[[FloatArray], object]] | None = None,
+) -> Outputs:
+    """The outputs of `model` for the recording that comes in `blocks`.
+
+    Args:
+        frames: the recording's length at the model's rate.
+        waveforms: by output, what takes its samples [frames, channels], block by block, `frames` in all; an output of
+            that role without a sink is dropped.
+
+    Raises:
+        ModelError: as `LoadedModel.predict` does.
+    """
+    card, sinks = model.card, waveforms or {}
+    grid, stitching = grid_of(card), _Framewise(card, model.frames, frames)
+    adders = {name: OverlapAdd(grid, frames) for name in sinks}
+    collected: dict[str, list[FloatArray]] = {}
+    roles = {output.name: output.role for output in card.outputs}
+    for batch in _batches(cut(blocks, grid), card.device_batch):
+        for name, values in model.predict(batch).items():
+            if roles[name] == "frame_scores":
+                stitching.add(name, values)
+            elif roles[name] != "waveform":
+                collected.setdefault(name, []).append(values)
+            elif name in sinks:
+                for window in values:
+                    sinks[name](adders[name].add(window))
+    for name, adder in adders.items():
+        sinks[name](adder.finish())
+    return Outputs(
+        card=card,
+        windows={name: np.concatenate(parts) for name, parts in collected.items()},
+        frames=stitching.result(),
+        first_frame_s=stitching.first_s,
+    )
+
+
+def _batches(windows: Iterator[FloatArray], size: int) -> Iterator[FloatArray]:
+    while batch := list(itertools.islice(windows, size)):
+        yield np.stack(batch)
+
+
+class _Framewise:
+    """Stitches framewise outputs: frames of the lead-in are left out, overlapping ones cross-faded."""
+
+    def __init__(self, card: ModelCard, per_window: int | None, frames: int) -> None:
+        hop = card.frame_hop_samples or 1
+        lead_in = -(-card.lead_in_samples // hop)
+        first = lead_in * hop - card.lead_in_samples  # samples
+        self.first_s = first / card.sample_rate_hz
+        self._grid = Grid(window=per_window or 1, hop=card.hop_samples // hop or 1, lead_in=lead_in)
+        covered = (grid_of(card).count(frames) - 1) * self._grid.hop + self._grid.window - lead_in
+        self._rows = max(0, min(-(-(frames - first) // hop), covered))
+        self._adders: dict[str, OverlapAdd] = {}
+        self._parts: dict[str, list[FloatArray]] = {}
+
+    def add(self, name: str, values: FloatArray) -> None:
+        """Takes the frames of the next windows, [windows, frames, labels]."""
+        if values.shape[1] != self._grid.window:
+            raise ModelError(
+                "wrong_frames",
+                f"output {name!r} gave {values.shape[1]} frames for a window and {self._grid.window} for another",
+                "The number of frames may depend on the length of the window only",
+            )
+        adder = self._adders.setdefault(name, OverlapAdd(self._grid, self._rows))
+        self._parts.setdefault(name, []).extend(adder.add(window) for window in values)
+
+    def result(self) -> dict[str, FloatArray]:
+        """The stitched frames."""
+        return {name: np.concatenate([*parts, self._adders[name].finish()]) for name, parts in self._parts.items()}

@@ -1,0 +1,107 @@
+"""The one adapter between Beam's RunInference and models/: recordings in, recordings with more rows out.
+
+The element is a recording and the batch size is 1: windows are cut, packed into device batches and stitched within the
+recording (models/apply.py), so that one bad recording harms no neighbour and no result depends on one. What comes out
+is the recording itself, with the task's rows in its report: RunInference carries no audio and no arrays on.
+
+Beam's own TensorFlow handlers do not load SavedModels under Keras 3, and take a model's class for granted.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from apache_beam.ml.inference.base import ModelHandler
+
+from models.apply import Outputs, apply
+from models.audio import converted_frames
+from models.card import ModelError
+from models.windows import FloatArray
+from transforms.errors import RunError, TrackError
+from transforms.journal import Journal
+from transforms.model_files import local_model
+from transforms.perform import perform
+from transforms.recording import Recording
+from transforms.records import Row, Task
+
+if TYPE_CHECKING:
+    from models.saved import LoadedModel  # imports TensorFlow, which takes seconds, and only workers need
+
+Rows = Callable[[Recording, Task, Outputs], Sequence[Row]]
+
+
+class SavedModelHandler(ModelHandler[Recording, Recording, "LoadedModel"]):
+    """Has `task` done by its SavedModel.
+
+    Args:
+        task: with the URI of the model.
+        rows: what the model's outputs mean for the recording, as rows.
+        journal: hears of a model that cannot be loaded.
+    """
+
+    def __init__(self, task: Task, rows: Rows, journal: Journal) -> None:
+        super().__init__()
+        self._task = task
+        self._rows = rows
+        self._journal = journal
+
+    def load_model(self) -> LoadedModel:
+        """The model, once per process.
+
+        Raises:
+            RunError: if it cannot be loaded, or does not fit its card.
+        """
+        from models.saved import LoadedModel
+
+        try:
+            return LoadedModel(local_model(self._task.model_uri))
+        except ModelError as error:
+            self._journal.fatal(error.message, error.advice)
+            raise RunError(error.message, error.advice) from error
+
+    def run_inference(
+        self, batch: Sequence[Recording], model: LoadedModel, inference_args: dict[str, Any] | None = None
+    ) -> list[Recording]:
+        """Each recording with the task's rows, or with its failure."""
+        # A list: what a generator raises escapes RunInference's own bookkeeping.
+        return [perform(recording, self._task, functools.partial(self._work, model)) for recording in batch]
+
+    def _work(self, model: LoadedModel, recording: Recording) -> Sequence[Row]:
+        return self._rows(recording, self._task, infer(recording, self._task, model))
+
+    def batch_elements_kwargs(self) -> Mapping[str, Any]:
+        """One recording at a time."""
+        return {"min_batch_size": 1, "max_batch_size": 1}
+
+    def get_num_bytes(self, batch: Sequence[Recording]) -> int:
+        """Of samples; the default pickles the batch to know."""
+        heard = [recording.audio for recording in batch if recording.audio is not None]
+        return sum(audio.frames * audio.channels * 4 for audio in heard)
+
+    def get_metrics_namespace(self) -> str:
+        """Stable, so that dashboards may rely on it."""
+        return f"songscan_{self._task.name}_{self._task.model_name}"
+
+
+def infer(
+    recording: Recording,
+    task: Task,
+    model: LoadedModel,
+    waveforms: Mapping[str, Callable[[FloatArray], object]] | None = None,
+) -> Outputs:
+    """What `model` gives for `recording`.
+
+    Args:
+        waveforms: what takes the samples of outputs that are waveforms, see models/apply.py.
+
+    Raises:
+        TrackError: if the model fails at this recording, or the samples cannot be read any more.
+    """
+    card, samples = model.card, recording.samples
+    frames = converted_frames(samples.frames, samples.sample_rate_hz, card.sample_rate_hz)
+    try:
+        return apply(model, recording.blocks_as(card.sample_rate_hz, card.channels), frames, waveforms)
+    except ModelError as error:
+        raise TrackError(task.name, error.reason, error.message, error.advice) from error

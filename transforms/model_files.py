@@ -1,0 +1,58 @@
+"""Models by URI: their cards, and their files on this machine. A URI is a folder here or on Cloud Storage.
+
+Light: no TensorFlow here, so that a command line is checked before anything heavy is imported.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+from pathlib import Path
+
+from models.card import CARD_PATH, ModelCard, ModelError, no_card, parse_card, read_card
+from transforms import gcs
+from transforms.errors import MisuseError, TrackError
+
+
+@functools.lru_cache(maxsize=64)
+def card_of(uri: str) -> ModelCard:
+    """The card of the model at `uri`.
+
+    Raises:
+        ModelError: if there is none, or it is not right.
+    """
+    if not gcs.is_gcs(uri):
+        return read_card(Path(uri))
+    path = f"{uri.rstrip('/')}/{CARD_PATH}"
+    try:
+        with gcs.open_binary(path) as file:
+            return parse_card(file.read().decode("utf-8"), path)
+    except (MisuseError, TrackError, UnicodeDecodeError) as error:
+        raise no_card(uri, error) from error
+
+
+def local_model(uri: str) -> Path:
+    """A folder with the model's files: its own, or for one on Cloud Storage a copy, which stays for the next time.
+
+    Raises:
+        ModelError: if it cannot be fetched.
+    """
+    return _copied(uri.rstrip("/"), os.getpid()) if gcs.is_gcs(uri) else Path(uri)
+
+
+@functools.lru_cache(maxsize=64)
+def _copied(uri: str, _pid: int) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="songscan-model-"))
+    try:
+        for item in gcs.list_objects(f"{uri}/"):
+            path = folder / item.uri.removeprefix(f"{uri}/")
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise ModelError("not_loadable", f"the object {item.uri} leaves its folder", "Remove it")
+            if not item.uri.endswith("/"):  # a mark that some tools leave for a folder
+                path.parent.mkdir(parents=True, exist_ok=True)
+                gcs.download(item.uri, item.generation, str(path))
+    except (MisuseError, TrackError) as error:
+        words = f"the model {uri} cannot be fetched ({error.message})"
+        raise ModelError("not_loadable", words, error.advice) from error
+    return folder
