@@ -248,8 +248,8 @@ def _window_problems(card: ModelCard) -> list[str]:
     elif card.hop_samples % card.frame_hop_samples:
         below = card.hop_samples // card.frame_hop_samples * card.frame_hop_samples
         found.append(
-            f"hop_samples {card.hop_samples} is not a multiple of frame_hop_samples {card.frame_hop_samples}, so frames "
-            f"of neighbouring windows do not meet; {max(below, card.frame_hop_samples)} would do"
+            f"hop_samples {card.hop_samples} is not a multiple of frame_hop_samples {card.frame_hop_samples}, so "
+            f"frames of neighbouring windows do not meet; {max(below, card.frame_hop_samples)} would do"
         )
     return found
 

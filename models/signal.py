@@ -34,7 +34,7 @@ def stft(samples: Tensor, frame_samples: int, hop_samples: int, fft_samples: int
         frame_samples: length of the Hann window.
         hop_samples: from one frame to the next.
         fft_samples: length of the transform, at least `frame_samples`, which is the default. A longer one puts its
-            zeros after the frame, where librosa puts half of them before: phases differ, magnitudes do not.
+            zeros after the frame; librosa puts half of them before, and so starts its frames that much earlier.
     """
     return tf.signal.stft(samples, frame_samples, hop_samples, fft_samples or frame_samples, tf.signal.hann_window)
 

@@ -4,6 +4,7 @@
     songscan show OUTPUT [TRACK]            read what was found
     songscan query OUTPUT "SELECT ..."      ask the tables
     songscan schema                         what the tables and columns mean
+    songscan models                         which models there are; check one of your own, build those that are known
     songscan doctor                         see that everything is here that a scan needs
 
 Exit status: 0 done, 1 failed, 2 misuse, 130 interrupted. What a command needs is imported when it runs.
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     query.add_argument("sql", metavar="SQL")
     query.add_argument("--format", choices=("table", "csv", "json"), default="table")
     command("schema", _schema, "List the tables and what their columns mean.")
+    _add_models(command("models", _models, "List the models that are here, check one, or build those that are known."))
     doctor = command("doctor", _doctor, "See that everything is here that a scan needs.")
     doctor.add_argument("output", nargs="?", metavar="OUTPUT", help="look at the space there, too")
     doctor.add_argument("--fast", action="store_true", help="leave out what takes seconds (TensorFlow)")
@@ -57,6 +59,21 @@ def parser() -> argparse.ArgumentParser:
     demo = command("demo", _demo, "Make a demonstration catalogue: a dozen short tracks, some with planted faults.")
     demo.add_argument("folder", metavar="FOLDER")
     return top
+
+
+def _add_models(models: argparse.ArgumentParser) -> None:
+    actions = models.add_subparsers(metavar="ACTION", help="without one: list")
+
+    def action(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        sub = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
+        sub.set_defaults(run=run)
+        return sub
+
+    action("list", _models, "List the models that ship or were built here.")
+    check = action("check", _check_model, "Run a SavedModel against its card (docs/models.md).")
+    check.add_argument("uri", metavar="URI", help="its folder, here or on gs://")
+    build = action("build", _build_models, "Build the models that songscan knows from PyPI's musicnn 0.1.0.")
+    build.add_argument("folder", metavar="FOLDER", help="of: pip install --no-deps --target FOLDER musicnn==0.1.0")
 
 
 def _scan(argv: Sequence[str]) -> int:
@@ -87,6 +104,25 @@ def _schema(_: argparse.Namespace) -> int:
     from pipelines import query
 
     query.schema(Console())
+    return DONE
+
+
+def _models(_: argparse.Namespace) -> int:
+    from pipelines.models_page import list_models
+
+    return list_models(Console())
+
+
+def _check_model(args: argparse.Namespace) -> int:
+    from pipelines.models_page import check_model
+
+    return check_model(Console(), args.uri)
+
+
+def _build_models(args: argparse.Namespace) -> int:
+    from pipelines.models_page import build_models
+
+    build_models(Console(), args.folder)
     return DONE
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.tag_shares import print_shares
 from pipelines.track_page import find_track, print_track
 from pipelines.visible import bar, cell, clock, count, moment, size, visible
 from transforms import tables
@@ -275,6 +276,7 @@ _SECTIONS: tuple[Callable[[Console, Any], None], ...] = (
     _print_loudness,
     _print_findings,
     _print_worst,
+    print_shares,
     _print_failures,
     _print_duplicates,
     _print_gone,

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from apache_beam.ml.inference.base import ModelHandler
+import apache_beam as beam
+from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from models.apply import Outputs, apply
 from models.audio import converted_frames
@@ -71,9 +73,9 @@ class SavedModelHandler(ModelHandler[Recording, Recording, "LoadedModel"]):
     def _work(self, model: LoadedModel, recording: Recording) -> Sequence[Row]:
         return self._rows(recording, self._task, infer(recording, self._task, model))
 
-    def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        """One recording at a time."""
-        return {"min_batch_size": 1, "max_batch_size": 1}
+    def should_skip_batching(self) -> bool:
+        """Batches of one come ready; Beam's own batching would hold each recording back until the next one comes."""
+        return True
 
     def get_num_bytes(self, batch: Sequence[Recording]) -> int:
         """Of samples; the default pickles the batch to know."""
@@ -83,6 +85,23 @@ class SavedModelHandler(ModelHandler[Recording, Recording, "LoadedModel"]):
     def get_metrics_namespace(self) -> str:
         """Stable, so that dashboards may rely on it."""
         return f"songscan_{self._task.name}_{self._task.model_name}"
+
+
+@dataclass
+class Infer(beam.PTransform):
+    """Recordings to recordings with the rows of the handler's task, one at a time."""
+
+    handler: SavedModelHandler
+
+    def expand(self, recordings: beam.PCollection) -> beam.PCollection:
+        """One `Recording` for each."""
+        # Types are named for the coders' sake: without that of a recording, runners pickle it to know its size.
+        alone = recordings | "Alone" >> beam.Map(_alone).with_output_types(list[Recording])
+        return alone | RunInference(self.handler).with_output_types(Recording)
+
+
+def _alone(recording: Recording) -> list[Recording]:
+    return [recording]
 
 
 def infer(

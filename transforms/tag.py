@@ -10,13 +10,12 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.ml.inference.base import RunInference
 
 from models.apply import Outputs
 from models.card import ModelError
 from models.windows import FloatArray
 from transforms.errors import TrackError
-from transforms.infer import SavedModelHandler
+from transforms.infer import Infer, SavedModelHandler
 from transforms.journal import Journal
 from transforms.recording import Recording
 from transforms.records import Tag, Task
@@ -86,4 +85,4 @@ class AddTags(beam.PTransform):
 
     def expand(self, recordings: beam.PCollection) -> beam.PCollection:
         """One `Recording` for each."""
-        return recordings | RunInference(SavedModelHandler(self.task, tag, self.journal))
+        return recordings | Infer(SavedModelHandler(self.task, tag, self.journal))

@@ -15,7 +15,9 @@ CONSERVED = ("not_audio", "up_to_date", "withheld", "written", "dead_lettered")
 
 
 def command(catalogue: Path | str, output: Path | str, *flags: str) -> list[str]:
-    return [sys.executable, "-m", "pipelines.cli", "scan", str(catalogue), str(output), *flags]
+    """Of a scan for `quality`, which needs no TensorFlow to start, unless `flags` name other tasks."""
+    task = [] if any(flag.startswith("--tasks") for flag in flags) else ["--tasks=quality"]
+    return [sys.executable, "-m", "pipelines.cli", "scan", str(catalogue), str(output), *task, *flags]
 
 
 def scan(catalogue: Path | str, output: Path | str, *flags: str, status: int = 0) -> subprocess.CompletedProcess[str]:

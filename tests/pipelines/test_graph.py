@@ -6,6 +6,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.beam_options import ScanOptions, parse
 from pipelines.scan import build
+from tests.doubles import models as doubles
 from tests.pipelines.scans import catalogue, rows
 from transforms import tables
 from transforms.assess import Assess
@@ -19,7 +20,8 @@ from transforms.records import Due
 from transforms.scratch import Scratch
 from transforms.shards import read_shard
 from transforms.shares import Share, remaining
-from transforms.tasks import QUALITY
+from transforms.tag import AddTags
+from transforms.tasks import parse_tasks
 from transforms.write import Write
 
 DATAFLOW = [
@@ -33,19 +35,27 @@ DATAFLOW = [
 ]
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return doubles.fake(tmp_path_factory.mktemp("models"))
+
+
 @pytest.fixture
-def planned(tmp_path):
-    """A plan of six tracks."""
+def planned(tmp_path, model):
+    """A plan of six tracks, for quality and for tags."""
     music = catalogue(tmp_path / "music", 6)
+    tasks = parse_tasks("quality,tags", [str(model)])
     (tmp_path / "ledger" / "tables").mkdir(parents=True)
     path = str(tmp_path / "plan.parquet")
-    made = plan(list_catalogue(str(music)), tables.connect(str(tmp_path / "ledger")), [QUALITY], out_path=path)
+    made = plan(list_catalogue(str(music)), tables.connect(str(tmp_path / "ledger")), tasks, out_path=path)
     assert made.due == 6
     return Share(path=path)
 
 
 def flags(share, tmp_path, *more):
-    places = [f"--input={tmp_path / 'music'}", f"--output={tmp_path / 'out'}"]
+    head = read_shard(share.path, 0)[0].tasks
+    models = ",".join(task.model_uri for task in head if task.model_uri)
+    places = [f"--input={tmp_path / 'music'}", f"--output={tmp_path / 'out'}", f"--models={models}"]
     return [*places, "--run_id=test", f"--share={share.to_json()}", *more]
 
 
@@ -64,7 +74,7 @@ def test_nothing_is_shuffled_between_the_bytes_and_the_sink(planned, tmp_path):
         if steps[sink].unique_name.startswith("Tracks"):
             break
     assert steps[sink].unique_name.startswith("Tracks")
-    assert len(path) == 3  # write, assess, decode
+    assert len(path) == 5  # write, inference, its batch of one, assess, decode
     assert set(path) == {"beam:transform:pardo:v1"}
 
 
@@ -88,25 +98,30 @@ def test_no_recording_is_pickled(planned, tmp_path, monkeypatch):
         build(pipeline, pipeline.options)
     assert pickled == []
     assert len(rows(tmp_path / "out", "FROM quality")) == 6
+    assert len(rows(tmp_path / "out", "FROM tags")) == 12
 
 
 def test_a_recording_that_lost_its_samples_is_decoded_again(planned, tmp_path):
     """As on another host: the same rows, though every recording crosses a shuffle."""
 
-    def run(output, between):
+    (_, task) = read_shard(planned.path, 0)[0].tasks
+
+    def run(output, between, again):
         journal = Journal()
         with beam.Pipeline("FnApiRunner") as pipeline:
             shards = pipeline | beam.Create(planned.shards)
             due = shards | beam.FlatMap(lambda n, p: read_shard(p, n), planned.path).with_output_types(Due)
             recordings = due | Decode("run", Limits(), journal)
-            recordings = recordings | between | Assess()
+            recordings = recordings | between | Assess() | "Again" >> again | AddTags(task, journal)
             _ = recordings | Write(str(output), "run", journal)
 
-    run(tmp_path / "fused", beam.Map(lambda r: r).with_output_types(Recording))
-    run(tmp_path / "torn", beam.Reshuffle())
-    same = "SELECT * EXCLUDE (run_id, time) FROM quality ORDER BY track_id"
-    assert rows(tmp_path / "torn", same) == rows(tmp_path / "fused", same)
-    assert len(rows(tmp_path / "torn", same)) == 6
+    same = [beam.Map(lambda r: r).with_output_types(Recording) for _ in range(2)]
+    run(tmp_path / "fused", *same)
+    run(tmp_path / "torn", beam.Reshuffle(), beam.Reshuffle())
+    for table, count in (("quality", 6), ("tags", 12)):
+        told = f"SELECT * EXCLUDE (run_id, time) FROM {table} ORDER BY ALL"
+        assert rows(tmp_path / "torn", told) == rows(tmp_path / "fused", told)
+        assert len(rows(tmp_path / "torn", told)) == count
 
 
 def test_size_of_a_recording_is_estimated_without_encoding(monkeypatch):

@@ -10,11 +10,11 @@ import pytest
 
 from tests import signals
 from tests.pipelines.scans import rows
+from tests.transforms.tracks import SOUND, due, written
 from transforms import decode as module
 from transforms.assess import Assess
 from transforms.child import DecoderProcess
 from transforms.decode import Decode, Limits, decode
-from transforms.folder import uri_of
 from transforms.journal import Journal
 from transforms.perform import perform
 from transforms.records import Due, Quality, Task, Track, TrackFacts, Work
@@ -23,18 +23,6 @@ from transforms.write import Write
 
 DOUBLE = (sys.executable, str(Path(__file__).parents[1] / "doubles" / "decoder.py"))
 OTHER = Task(name="other", model_name="other", model_version="1")
-SOUND = signals.music(1.5, 16_000, 1)
-
-
-def due(path, tasks=(QUALITY,), **more):
-    stat = path.stat()
-    revision = f"{stat.st_size}-{stat.st_mtime_ns}"
-    track = Track(track_id=path.stem, uri=uri_of(str(path)), size_bytes=stat.st_size, modified=None, revision=revision)
-    return Due(track=track, tasks=tasks, **more)
-
-
-def written(folder, stem):
-    return signals.write(folder, "flac", SOUND, 16_000, stem=stem)
 
 
 @pytest.fixture
