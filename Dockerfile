@@ -11,12 +11,17 @@ FROM python:3.11-slim-bookworm
 # Packages first and songscan last: a change of songscan rebuilds one small layer.
 COPY requirements.lock /opt/songscan/
 RUN python -m pip install --no-cache-dir --no-deps --require-hashes --requirement /opt/songscan/requirements.lock
+COPY requirements-musicnn.lock /opt/songscan/
+RUN python -m pip install --no-cache-dir --no-deps --require-hashes --target /opt/musicnn \
+        --requirement /opt/songscan/requirements-musicnn.lock
 COPY setup.py pyproject.toml README.md /opt/songscan/
 COPY models /opt/songscan/models
 COPY transforms /opt/songscan/transforms
 COPY pipelines /opt/songscan/pipelines
 RUN python -m pip install --no-cache-dir --no-deps --no-build-isolation /opt/songscan \
     && python -m pip check \
+    && songscan models build /opt/musicnn \
+    && rm -rf /opt/musicnn \
     && songscan doctor --fast
 COPY --from=beam /opt/apache/beam /opt/apache/beam
 

@@ -10,11 +10,14 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUTPUT ?= scan
+TASKS ?= quality,tags
 READY := $(VENV)/.ready
+MUSICNN := .cache/musicnn
+MODELS := models/pretrained/.built
 
 .PHONY: setup scan test check bench lock
 
-setup: $(READY)
+setup: $(READY) $(MODELS)
 
 $(READY): requirements.lock setup.py
 	@command -v $(PYTHON) >/dev/null || { echo "songscan needs $(PYTHON); on Debian: apt-get install python3.11 python3.11-venv, or say make PYTHON=..."; exit 1; }
@@ -24,25 +27,35 @@ $(READY): requirements.lock setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-scan: $(READY)
+# The published networks: their package cannot be installed (it wants a TensorFlow of 2019), its checkpoints can.
+$(MUSICNN)/.ready: requirements-musicnn.lock | $(READY)
+	rm -rf $(MUSICNN)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(MUSICNN) -r requirements-musicnn.lock
+	@touch $@
+
+$(MODELS): $(MUSICNN)/.ready models/musicnn.py models/musicnn_labels.py models/signal.py | $(READY)
+	$(BIN)/songscan models build $(MUSICNN)
+	@touch $@
+
+scan: setup
 ifdef CATALOGUE
-	$(BIN)/songscan scan "$(CATALOGUE)" "$(OUTPUT)" $(FLAGS)
+	$(BIN)/songscan scan "$(CATALOGUE)" "$(OUTPUT)" --tasks=$(TASKS) $(FLAGS)
 else
 	$(BIN)/songscan demo demo
-	$(BIN)/songscan scan demo "$(OUTPUT)" --max_failed_fraction=0.2 $(FLAGS)
+	$(BIN)/songscan scan demo "$(OUTPUT)" --tasks=$(TASKS) --max_failed_fraction=0.2 $(FLAGS)
 endif
 	$(BIN)/songscan show "$(OUTPUT)"
 
-test: $(READY)
+test: setup
 	$(BIN)/python -m pytest -n auto
 
-check: $(READY)
+check: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto
 
-bench: $(READY)
+bench: setup
 	$(BIN)/python -m bench
 
 lock:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import decode, ledger, pipeline
+from bench import decode, ledger, pipeline, tags
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -59,12 +59,22 @@ def _ledger() -> str:
     return table([{"tracks": tracks, "ledger": name, **row} for name, row in found.items()])
 
 
+def _tags() -> str:
+    """Tags by one network, times real time: the scan, all included, against the published graph called bare in batches of
+    16 (goal: at least as fast), and against a session per file with librosa's features, the package's way (goal: 3 times).
+
+    On CPUs; the GPU path is untested on a GPU.
+    """
+    return table([tags.measure()])
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "decoding": _decoding,
     "child": _child,
     "pipeline": _pipeline,
     "memory": _memory,
     "ledger": _ledger,
+    "tags": _tags,
 }
 
 

@@ -27,7 +27,7 @@ from transforms.perform import perform
 from transforms.shards import read_shard
 from transforms.shares import Share
 from transforms.store import write_part
-from transforms.tasks import QUALITY
+from transforms.tasks import QUALITY, TASKS
 from transforms.write import FLUSH_TRACKS
 
 ROOT = Path(__file__).parents[1]
@@ -103,7 +103,8 @@ def loop(music: str, output: str, most: int | None) -> None:
 
 def scan(music: Path, output: Path, *flags: str) -> float:
     """Wall time of `songscan scan`, seconds."""
-    return _timed([sys.executable, "-m", "pipelines.cli", "scan", str(music), str(output), *flags])
+    task = () if any(flag.startswith("--tasks") for flag in flags) else ("--tasks=quality",)
+    return _timed([sys.executable, "-m", "pipelines.cli", "scan", str(music), str(output), *task, *flags])
 
 
 def _timed(command: list[str]) -> float:
@@ -111,6 +112,9 @@ def _timed(command: list[str]) -> float:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment)
     return time.perf_counter() - started
+
+
+ONE_WORKER = ("--direct_num_workers=1", "--force")
 
 
 def measure_memory(hours: tuple[float, ...] = (4 / 60, 1.0, 4.0)) -> list[dict[str, float]]:
@@ -123,7 +127,8 @@ def measure_memory(hours: tuple[float, ...] = (4 / 60, 1.0, 4.0)) -> list[dict[s
             minute = signals.music(60.0, 44_100, 2, seed=1)
             _write_long(music / "long.flac", minute, round(length * 60))
             command = [sys.executable, "-m", "pipelines.cli", "scan", str(music), str(Path(folder, "out"))]
-            rows.append({"hours": length, "peak_mib": _peak_mib([*command, "--direct_num_workers=1"])})
+            peaks = {f"{task}_mib": _peak_mib([*command, f"--tasks={task}", *ONE_WORKER]) for task in TASKS}
+            rows.append({"hours": length, **peaks})
     return rows
 
 

@@ -28,14 +28,14 @@ SELECT model_name, model_version, coalesce(nullif(label_group, ''), {literal(OTH
        sum(score) FILTER (NOT isnan(score)) AS total
 FROM parts.tags
 SEMI JOIN (FROM parts.current_units SEMI JOIN present USING (track_id) WHERE task = {literal(TAGS)})
-USING (track_id, model_name, model_version)
+USING (track_id, model_name, model_version, run_id, time)
 GROUP BY ALL
 """
 
 #: A track has each label of a model once, so the label with most tracks has them all.
 _MODELS = """
 SELECT model_name, list_sort(list(model_version)), sum(tracks)::BIGINT, sum(judged) > 0
-FROM (SELECT model_name, model_version, max(tracks) AS tracks, sum(judged) AS judged FROM heard GROUP BY ALL)
+FROM (SELECT model_name, model_version, sum(tracks) AS tracks, sum(judged) AS judged FROM heard GROUP BY ALL)
 GROUP BY ALL ORDER BY ALL
 """
 
