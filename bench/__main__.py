@@ -60,8 +60,8 @@ def _ledger() -> str:
 
 
 def _tags() -> str:
-    """Tags by one network, times real time: the scan, all included, against the published graph called bare in batches of
-    16 (goal: at least as fast), and against a session per file with librosa's features, the package's way (goal: 3 times).
+    """Tags by one network, times real time: the scan, all included, against the published graph called bare in batches
+    of 16 (goal: at least as fast), and against a session per file with librosa's features (goal: 3 times).
 
     On CPUs; the GPU path is untested on a GPU.
     """

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from tensorflow.python.saved_model import load_v1_in_v2  # what tf.saved_model.load itself uses for graphs of TF 1
 
 from models.card import CARD_PATH, Input, ModelCard, ModelError, Output, read_card
 from models.windows import FloatArray
@@ -71,7 +72,7 @@ class LoadedModel:
         let_memory_grow()
         self.card = read_card(folder)
         try:
-            self._owner = tf.saved_model.load(str(folder))  # keeps the variables of the signature alive
+            self._owner = _load(folder)  # keeps the variables of the signature alive
         except (OSError, ValueError, tf.errors.OpError) as error:
             words = str(error).splitlines()[0]
             advice = "A SavedModel directory holds saved_model.pb and variables/; export it again"
@@ -134,6 +135,14 @@ class LoadedModel:
                 f"{frames} frames every {hop} samples do not reach from one window to the next, {card.hop_samples}",
                 "Correct frame_hop_samples, or make hop_samples smaller",
             )
+
+
+def _load(folder: Path) -> Any:
+    """The SavedModel, or what its graph alone gives where its Python objects are of classes that exist no more."""
+    try:
+        return tf.saved_model.load(str(folder))
+    except AttributeError:  # such as the optimiser that Keras 2 stores with its slots
+        return load_v1_in_v2.load(str(folder), [tf.saved_model.SERVING])
 
 
 # Signature against card -----------------------------------------------------------------------------------------

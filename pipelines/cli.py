@@ -13,6 +13,7 @@ Exit status: 0 done, 1 failed, 2 misuse, 130 interrupted. What a command needs i
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
 import sys
 from collections.abc import Sequence
@@ -176,6 +177,9 @@ def main(argv: Sequence[str]) -> int:
 
 def entry() -> None:
     """The console command."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal without Unicode must not end the page at the first Chinese title
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(exit_status(main, sys.argv[1:]))
 
 

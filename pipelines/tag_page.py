@@ -66,8 +66,8 @@ def _print_model(console: Console, rows: list[dict[str, Any]], duration_s: float
     grid.add_column("score", justify="right", min_width=len("score"))
     grid.add_column("over time, 0 to 1" if beside else "over time", overflow="fold")
     for group, one, marks in zip(once([one.group for one in heard]), heard, lines, strict=True):
-        told_so = (" " * GAP if beside else "\n").join(filter(None, (marks, one.note)))
-        grid.add_row(cell(group), cell(one.label), f"{one.score:.2f}", Text(told_so), style="dim" if one.note else "")
+        drawn = (" " * GAP if beside else "\n").join(filter(None, (marks, one.note)))
+        grid.add_row(cell(group), cell(one.label), f"{one.score:.2f}", Text(drawn), style="dim" if one.note else "")
     if lines[0]:
         grid.add_row("", "", "", Text(axis(*_span_s(rows[0], duration_s), len(lines[0]))), style="dim")
     console.print(Text(f"\n{_heading(rows)}", style="bold", overflow="fold"))

@@ -18,9 +18,9 @@ from transforms.tasks import TAGS
 
 TOP = 8  # labels of each group
 
-#: What the view `tags` tells of tracks in `present`, counted. That view ranks every row, which takes three times as
-#: long and much memory; the units that count have been found from `work` alone. Of a unit's row the token says nothing
-#: that the rest does not, and is slow to compare.
+#: The rows of the view `tags` for tracks in `present`, counted. The view itself ranks every row, which takes several
+#: times as long and gigabytes; `work` alone tells which openings count. The token, slow to compare, need not be: an
+#: opening has one.
 _COUNT = f"""
 CREATE TEMP TABLE heard AS
 SELECT model_name, model_version, coalesce(nullif(label_group, ''), {literal(OTHER)}) AS label_group, label,
@@ -35,7 +35,7 @@ GROUP BY ALL
 #: A track has each label of a model once, so the label with most tracks has them all.
 _MODELS = """
 SELECT model_name, list_sort(list(model_version)), sum(tracks)::BIGINT, sum(judged) > 0
-FROM (SELECT model_name, model_version, sum(tracks) AS tracks, sum(judged) AS judged FROM heard GROUP BY ALL)
+FROM (SELECT model_name, model_version, max(tracks) AS tracks, sum(judged) AS judged FROM heard GROUP BY ALL)
 GROUP BY ALL ORDER BY ALL
 """
 

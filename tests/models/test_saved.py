@@ -167,6 +167,21 @@ def test_nothing_to_load(tmp_path):
         LoadedModel(tmp_path)
 
 
+def test_an_optimiser_whose_class_is_gone_is_left_out(tmp_path):
+    """As Keras 2 stored them: its SavedModels do not load as objects any more, their graphs do."""
+    module = doubles.module(doubles.loudness_and_sign, (None, doubles.WINDOW))
+    module.variable = tf.Variable(1.0)
+    module.optimizer = tf.compat.v1.train.AdamOptimizer()
+    with tf.GradientTape() as tape:
+        loss = module.variable**2
+    module.optimizer.apply_gradients([(tape.gradient(loss, module.variable), module.variable)])
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures=module.__call__)
+    write_card(doubles.card(), tmp_path / "m")
+    with pytest.raises(AttributeError, match="add_slot"):
+        tf.saved_model.load(str(tmp_path / "m"))
+    np.testing.assert_allclose(LoadedModel(tmp_path / "m").predict(NOISE)["scores"][:, 0], RMS, rtol=1e-5)
+
+
 def test_no_signatures_at_all(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "m"))
     write_card(doubles.card(), tmp_path / "m")

@@ -81,7 +81,7 @@ def test_line_and_axis_stand_in_one_column(tmp_path):
 
 
 def test_padding_is_not_told_as_time(tmp_path):
-    stretches = {"over_time_start_s": -0.5, "over_time_step_s": 20.0, "over_time_window_s": 25.0}
+    stretches = {"over_time_start_s": -4.0, "over_time_step_s": 22.0, "over_time_window_s": 25.0}
     said = track_page(tmp_path, label("jazz", over_time=[0.5] * 3, **stretches), duration_s=61.0)
     assert "Tags by m 1: 3 stretches of 25 s" in said
     assert ["0:00-1:01"] in section(said)
@@ -186,10 +186,18 @@ def test_lines_are_never_folded(tmp_path, width):
     write(tmp_path, "1", heard(*(label(*name, score=0.1, over_time=[0.5] * 500) for name in names)))
     console = Console(file=io.StringIO(), width=width)
     show(str(tmp_path), "a", console)
-    drawn = [text.count("▅") for text in console.file.getvalue().splitlines() if "▅" in text]
-    assert len(drawn) == 3
-    assert len(set(drawn)) == 1
-    assert (width < 80) or drawn[0] >= 25
+    lines = [text for text in console.file.getvalue().splitlines() if "▅" in text]
+    assert len(lines) == 3
+    assert len({text.count("▅") for text in lines}) == 1
+    assert [text for text in lines if "below 0.3" in text] == (lines if width >= 70 else [])
+    assert width < 80 or lines[0].count("▅") >= 25
+
+
+def test_a_narrow_page_has_notes_below_the_lines(tmp_path):
+    write(tmp_path, "1", heard(label("jazz", score=0.1, over_time=[0.5] * 4)))
+    console = Console(file=io.StringIO(), width=50)
+    show(str(tmp_path), "a", console)
+    assert section(console.file.getvalue())[2:4] == [["genre", "jazz", "0.10", "▅▅▅▅"], ["below", "0.3"]]
 
 
 def test_a_terminal_without_unicode(tmp_path):
