@@ -177,7 +177,7 @@ def main(argv: Sequence[str]) -> int:
 
 def entry() -> None:
     """The console command."""
-    for stream in (sys.stdout, sys.stderr):  # a terminal without Unicode must not end the page at the first Chinese title
+    for stream in (sys.stdout, sys.stderr):  # a terminal without Unicode must not end a page at the first Chinese title
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     sys.exit(exit_status(main, sys.argv[1:]))

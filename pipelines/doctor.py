@@ -23,11 +23,13 @@ from rich.console import Console
 from rich.text import Text
 
 from models import audio
+from models.card import PRETRAINED, ModelError, pretrained, read_card
 from pipelines import machine
 from pipelines.machine import Finding
 from pipelines.visible import visible
 from transforms.child import DecoderProcess
 from transforms.errors import SongscanError
+from transforms.tasks import BY_MODELS
 
 PYTHON = (3, 11)
 LOCK_FILE = Path(__file__).parents[1] / "requirements.lock"
@@ -87,6 +89,7 @@ def _findings(output: str | None, fast: bool) -> Iterator[Finding]:
     yield from check_sndfile()
     yield from check_formats()
     yield from check_decoder()
+    yield from check_models(PRETRAINED)
     if not fast:
         yield from machine.check_tensorflow()
     yield from machine.check_memory_and_cores()
@@ -119,7 +122,7 @@ def check_packages(lock_file: Path) -> Iterator[Finding]:
         return
     more = f" and {len(amiss) - MISMATCHES_SHOWN} more" if len(amiss) > MISMATCHES_SHOWN else ""
     words = f"{len(amiss)} of {len(pinned)} packages are not as pinned: {', '.join(amiss[:MISMATCHES_SHOWN])}{more}"
-    yield Finding("warn", words, f"pip install -r {lock_file}")
+    yield Finding("warn", words, f"pip install --no-deps -r {lock_file}")
 
 
 def _pinned(text: str) -> dict[str, str]:
@@ -194,6 +197,21 @@ def _tone(rate_hz: int) -> audio.FloatArray:
     time_s = np.arange(rate_hz // 2) / rate_hz
     fade = np.minimum(1, 20 * np.minimum(time_s, 0.5 - time_s))
     return np.stack([0.5 * fade * np.sin(2 * np.pi * hz * time_s) for hz in (440, 660)], axis=1).astype(np.float32)
+
+
+def check_models(root: Path) -> Iterator[Finding]:
+    """The models that ship or were built here, and whether every task that needs one has one."""
+    try:
+        cards = [read_card(folder) for folder in pretrained(root)]
+    except ModelError as error:
+        yield Finding("fail", error.message, error.advice)
+        return
+    lacking = [task for task in BY_MODELS if all(card.task != task for card in cards)]
+    if lacking:
+        remedy = "make setup builds those that songscan knows; --models=FOLDER uses one of your own"
+        yield Finding("warn", f"no model for the task {', '.join(lacking)}: scan with --tasks=quality only", remedy)
+    else:
+        yield Finding("ok", f"models: {', '.join(f'{card.name} {card.version}' for card in cards)}")
 
 
 def check_decoder() -> Iterator[Finding]:

@@ -40,7 +40,7 @@ class Finding:
 def check_tensorflow(command: Sequence[str] = (sys.executable, "-c", PROBE)) -> Iterator[Finding]:
     """TensorFlow imports and computes; the GPUs that it sees."""
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    remedy = "pip install -r requirements.lock; `quality` needs no TensorFlow, later tasks do"
+    remedy = "pip install --no-deps -r requirements.lock; `quality` needs no TensorFlow, all other tasks do"
     try:
         done = subprocess.run(command, env=quiet, capture_output=True, text=True, timeout=TENSORFLOW_TIMEOUT_S)
     except subprocess.TimeoutExpired:

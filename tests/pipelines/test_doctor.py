@@ -6,6 +6,7 @@ from rich.console import Console
 
 from models import audio
 from pipelines import doctor, machine
+from tests.doubles.models import card
 
 
 @pytest.fixture
@@ -142,3 +143,16 @@ def test_credentials_are_told_but_never_read(monkeypatch, tmp_path):
     (finding,) = machine.check_credentials()
     assert finding.status == "info"
     assert "secret" not in finding.words
+
+
+def test_models_are_named_and_a_task_without_one_is_a_warning(tmp_path):
+    (finding,) = doctor.check_models(tmp_path)
+    assert (finding.status, "tags" in finding.words) == ("warn", True)
+    path = tmp_path / "fake" / "1" / "assets.extra" / "card.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(card().to_json())
+    (finding,) = doctor.check_models(tmp_path)
+    assert (finding.status, finding.words) == ("ok", "models: fake 1")
+    path.write_text("{}")
+    (finding,) = doctor.check_models(tmp_path)
+    assert finding.status == "fail"

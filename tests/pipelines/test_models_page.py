@@ -1,12 +1,14 @@
 import io
 import json
+import re
 import subprocess
 import sys
 
+import keras
 import pytest
 from rich.console import Console
 
-from models.card import CARD_PATH, Metric, ModelError, Output
+from models.card import CARD_PATH, Input, Label, Licences, Metric, ModelCard, ModelError, Output
 from pipelines.cli import main
 from pipelines.models_page import build_models, check_model, list_models
 from pipelines.outcome import exit_status
@@ -196,6 +198,35 @@ def test_what_was_built_is_told(console, tmp_path, monkeypatch):
     assert asked == [(tmp_path / "package", tmp_path)]
     words = said(console).replace(" ", "")
     assert f"built{tmp_path}/musicnn-msd/1built{tmp_path}/musicnn-mtt/1" in words
+
+
+# docs/models.md -------------------------------------------------------------------------------------------------
+
+PAGE = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    """The code on the page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def test_the_page_tells_every_field_of_a_card():
+    for part in (ModelCard, Input, Output, Label, Licences, Metric):
+        for field in part.model_fields:
+            assert f"`{field}`" in PAGE, field
+
+
+def test_the_example_of_the_page_can_be_used(console, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (card,) = blocks("json")
+    keras.utils.set_random_seed(0)
+    exec(blocks("python")[0], {})
+    folder = tmp_path / "my-tagger"
+    (folder / "assets.extra").mkdir()
+    (folder / CARD_PATH).write_text(card)
+    assert check_model(console, "my-tagger") == 0
+    assert "warn" not in said(console)
+    assert "a window alone and in a device batch of 32: within" in said(console)
 
 
 # The command ----------------------------------------------------------------------------------------------------
