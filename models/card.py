@@ -20,6 +20,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from models.card_problems import problems
+
 CARD_PATH = "assets.extra/card.json"  #: within a SavedModel directory; TensorFlow leaves that folder alone
 PRETRAINED = Path(__file__).parent / "pretrained"  #: the models that ship or are built here: NAME/VERSION/
 
@@ -157,7 +159,7 @@ class ModelCard(_Part):
 
     @model_validator(mode="after")
     def _coherent(self) -> ModelCard:
-        for problem in _problems(self):
+        for problem in problems(self):
             raise ValueError(problem)
         return self
 
@@ -186,7 +188,7 @@ def read_card(folder: Path) -> ModelCard:
     """
     path = folder / CARD_PATH
     try:
-        return parse_card(path.read_text(encoding="utf-8"), str(path))
+        return parse_card(path.read_text(encoding="utf-8-sig"), str(path))  # some editors put a mark first
     except (OSError, UnicodeDecodeError) as error:
         raise no_card(str(folder), error) from error
 
@@ -197,10 +199,10 @@ def no_card(uri: str, error: Exception) -> ModelError:
     return ModelError("no_card", f"the model {uri} has no card that can be read ({error})", advice)
 
 
-def pretrained(root: Path = PRETRAINED) -> list[Path]:
-    """The models that ship or were built here: of each name the newest version, by name."""
+def pretrained(root: Path | None = None) -> list[Path]:
+    """The models that ship or were built here, in `root` or PRETRAINED: of each name the newest version, by name."""
     newest: dict[str, Path] = {}
-    for path in sorted(root.glob(f"*/*/{CARD_PATH}"), key=lambda path: _natural(path.parents[1].name)):
+    for path in sorted((root or PRETRAINED).glob(f"*/*/{CARD_PATH}"), key=lambda path: _natural(path.parents[1].name)):
         newest[path.parents[2].name] = path.parents[1]
     return [newest[name] for name in sorted(newest)]
 
@@ -225,84 +227,3 @@ def _fault(fault: dict[str, Any]) -> str:
     got = repr(fault["input"])
     words = str(fault["msg"]).removeprefix("Value error, ")
     return f"{at}: {words} (it is {got[:80]})" if at else words
-
-
-def _problems(card: ModelCard) -> list[str]:
-    """What does not fit together."""
-    return [*_window_problems(card), *_tensor_problems(card), *_label_problems(card)]
-
-
-def _window_problems(card: ModelCard) -> list[str]:
-    found = []
-    if card.hop_samples > card.window_samples:
-        found.append(
-            f"hop_samples {card.hop_samples} is longer than window_samples {card.window_samples}: what lies between "
-            "would not be heard"
-        )
-    if 2 * card.lead_in_samples >= card.window_samples:
-        found.append(f"lead_in_samples {card.lead_in_samples} must be less than half of window_samples")
-    if not any(output.role == "frame_scores" for output in card.outputs):
-        return found
-    if card.frame_hop_samples is None:
-        found.append("frame_hop_samples is missing, though an output has the role frame_scores")
-    elif card.hop_samples % card.frame_hop_samples:
-        below = card.hop_samples // card.frame_hop_samples * card.frame_hop_samples
-        found.append(
-            f"hop_samples {card.hop_samples} is not a multiple of frame_hop_samples {card.frame_hop_samples}, so "
-            f"frames of neighbouring windows do not meet; {max(below, card.frame_hop_samples)} would do"
-        )
-    return found
-
-
-_AXES = {
-    "waveform": ("t", "bc1"),
-    "scores": ("l", "b1"),
-    "frame_scores": ("fl", "b1"),
-    "embedding": ("e", "b1"),
-    "constant": ("", "btc1"),
-}
-
-
-def _tensor_problems(card: ModelCard) -> list[str]:
-    found = []
-    if sum(tensor.role == "waveform" for tensor in card.inputs) != 1:
-        found.append("exactly one of the inputs must have the role waveform")
-    if not any(output.role != "ignored" for output in card.outputs):
-        found.append("all outputs are ignored: at least one needs a role")
-    tensors: tuple[Input | Output, ...] = (*card.inputs, *card.outputs)
-    for tensor in tensors:
-        if tensor.role in _AXES and tensor.role != "constant":
-            found += _layout_problems(tensor.name, tensor.role, tensor.layout)
-    return found + [problem for tensor in card.inputs for problem in _input_problems(card, tensor)]
-
-
-def _input_problems(card: ModelCard, tensor: Input) -> list[str]:
-    found = []
-    if tensor.role == "constant" and tensor.value is None:
-        found.append(f"input {tensor.name!r} is a constant and needs a value")
-    if tensor.role == "waveform" and card.channels > 1 and "c" not in tensor.layout:
-        found.append(f"layout {tensor.layout!r} of input {tensor.name!r} has no axis c for {card.channels} channels")
-    if tensor.scale == 0:
-        found.append(f"scale of input {tensor.name!r} must not be 0")
-    return found
-
-
-def _layout_problems(name: str, role: str, layout: str) -> list[str]:
-    needed, allowed = _AXES[role]
-    missing = [axis for axis in needed if axis not in layout]
-    strange = [axis for axis in layout if axis not in needed + allowed]
-    twice = [axis for axis in set(layout) - {"1"} if layout.count(axis) > 1]
-    if not (missing or strange or twice):
-        return []
-    return [f"layout {layout!r} of {name!r} does not suit the role {role}: it takes {needed} and may take {allowed}"]
-
-
-def _label_problems(card: ModelCard) -> list[str]:
-    names = [label.name for label in card.labels]
-    found = [f"label {name!r} is there twice" for name in sorted({n for n in names if names.count(n) > 1})]
-    scored = any(output.role in ("scores", "frame_scores") for output in card.outputs)
-    if scored and not names:
-        found.append("labels are missing, though an output has scores")
-    if any(label.threshold is not None for label in card.labels) and not card.thresholds_chosen:
-        found.append("thresholds_chosen is missing: say how the thresholds were chosen")
-    return found

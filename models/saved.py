@@ -22,6 +22,7 @@ import tensorflow as tf
 from tensorflow.python.saved_model import load_v1_in_v2  # what tf.saved_model.load itself uses for graphs of TF 1
 
 from models.card import CARD_PATH, Input, ModelCard, ModelError, Output, read_card
+from models.signature import input_specs, outputs_read, signature_of, sizes_of, static_size, waveform_input
 from models.windows import FloatArray
 
 SCORE_SLACK = 1e-3  #: rounding may carry a score so far beyond 0..1; it is clipped
@@ -34,14 +35,18 @@ def save(module: Any, card: ModelCard, folder: Path) -> None:
     Raises:
         ModelError: if module and card do not fit, or it cannot be written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=folder.parent) as scratch:
-        made = Path(scratch, "model")
-        tf.saved_model.save(module, str(made), signatures={card.signature: module.__call__})
-        write_card(card, made)
-        LoadedModel(made)
-        shutil.rmtree(folder, ignore_errors=True)
-        made.rename(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".building-", dir=folder.parent) as scratch:
+            made = Path(scratch, "model")
+            tf.saved_model.save(module, str(made), signatures={card.signature: module.__call__})
+            write_card(card, made)
+            LoadedModel(made)
+            shutil.rmtree(folder, ignore_errors=True)
+            made.rename(folder)
+    except OSError as error:
+        advice = "Is there room, and may you write there? In an image, build the models as its owner"
+        raise ModelError("not_writable", f"the model cannot be written to {folder} ({error})", advice) from error
 
 
 def write_card(card: ModelCard, folder: Path) -> None:
@@ -52,8 +57,12 @@ def write_card(card: ModelCard, folder: Path) -> None:
 
 
 @functools.cache
-def let_memory_grow() -> None:
-    """Has TensorFlow take memory of a GPU as it needs it: several processes may share one. Before its first use."""
+def prepare_devices() -> None:
+    """Has TensorFlow take memory of a GPU as it needs it, since several processes may share one; before its first use.
+
+    And has it compute in 32 bits there: TF32 rounds to 10, by which neighbours in a batch would show.
+    """
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
 
@@ -69,7 +78,7 @@ class LoadedModel:
     """
 
     def __init__(self, folder: Path) -> None:
-        let_memory_grow()
+        prepare_devices()
         self.card = read_card(folder)
         try:
             self._owner = _load(folder)  # keeps the variables of the signature alive
@@ -77,10 +86,10 @@ class LoadedModel:
             words = str(error).splitlines()[0]
             advice = "A SavedModel directory holds saved_model.pb and variables/; export it again"
             raise ModelError("not_loadable", f"the model in {folder} cannot be loaded ({words})", advice) from error
-        self._function = _signature(self._owner, self.card)
-        self._specs = _inputs(self._function, self.card)
-        self._outputs = _outputs(self._function, self.card)
-        self.batch = _static(self._specs[_waveform(self.card).name], _waveform(self.card).layout, "b")
+        self._function = signature_of(self._owner, self.card)
+        self._specs = input_specs(self._function, self.card)
+        self._outputs = outputs_read(self._function, self.card)
+        self.batch = static_size(self._specs[waveform_input(self.card).name], waveform_input(self.card).layout, "b")
         self.frames: int | None = None  #: frames of framewise outputs per window
         self._try_out()
 
@@ -88,12 +97,12 @@ class LoadedModel:
         """The outputs that are not ignored, by name, for at most `card.device_batch` windows.
 
         The device sees batches of few sizes (the model's own fixed one; otherwise powers of two and `device_batch`),
-        filled up with silence: neither XLA nor cuDNN has to prepare for more.
+        filled up with the last window: neither XLA nor cuDNN has to prepare for more.
 
         Raises:
             ModelError: if the model fails, or gives something else than its card says: NaN, other shapes, no scores.
         """
-        if "b" not in _waveform(self.card).layout:
+        if "b" not in waveform_input(self.card).layout:
             singles = [self._call(window[None]) for window in windows]
             return {name: np.concatenate([single[name] for single in singles]) for name in singles[0]}
         size = self.batch or _next_size(len(windows), self.card.device_batch)
@@ -102,10 +111,10 @@ class LoadedModel:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _call(self, windows: FloatArray, size: int = 1) -> dict[str, FloatArray]:
-        filled = np.zeros((size, *windows.shape[1:]), np.float32)
-        filled[: len(windows)] = windows
-        feeds = {tensor.name: _feed(tensor, filled, self._specs[tensor.name]) for tensor in self.card.inputs}
+        # Filled up with what is there: a model that cannot stand silence is not to see any of our making.
+        filled = np.concatenate([windows, np.repeat(windows[-1:], size - len(windows), axis=0)])
         try:
+            feeds = {tensor.name: _feed(tensor, filled, self._specs[tensor.name]) for tensor in self.card.inputs}
             given = self._function(**feeds)
         except tf.errors.OpError as error:
             words = str(error.message).splitlines()[0]
@@ -145,79 +154,6 @@ def _load(folder: Path) -> Any:
         return load_v1_in_v2.load(str(folder), [tf.saved_model.SERVING])
 
 
-# Signature against card -----------------------------------------------------------------------------------------
-
-
-def _waveform(card: ModelCard) -> Input:
-    return next(tensor for tensor in card.inputs if tensor.role == "waveform")
-
-
-def _signature(owner: Any, card: ModelCard) -> Any:
-    there = sorted(getattr(owner, "signatures", None) or {})  # a SavedModel of objects other than modules has none
-    if card.signature in there:
-        return owner.signatures[card.signature]
-    told = f"has the signatures {', '.join(there)}" if there else "has no signatures"
-    advice = f"Set signature to {there[0]!r}" if there else "Export it with tf.saved_model.save(..., signatures=...)"
-    raise ModelError("no_signature", f"{card.name} {told}, its card asks for {card.signature!r}", advice)
-
-
-def _inputs(function: Any, card: ModelCard) -> dict[str, Any]:
-    specs: dict[str, Any] = function.structured_input_signature[1]
-    _same_names("input", set(specs), {tensor.name for tensor in card.inputs}, card, all_of_them=True)
-    for tensor in card.inputs:
-        if tensor.role == "waveform":
-            sizes = {"t": card.window_samples, "c": card.channels, "1": 1}
-            _check_shape(card, "input", tensor.name, tensor.layout, specs[tensor.name].shape, sizes)
-    return specs
-
-
-def _outputs(function: Any, card: ModelCard) -> list[Output]:
-    shapes = {name: tensor.shape for name, tensor in function.structured_outputs.items()}
-    _same_names("output", set(shapes), {output.name for output in card.outputs}, card, all_of_them=False)
-    read = [output for output in card.outputs if output.role != "ignored"]
-    for output in read:
-        _check_shape(card, "output", output.name, output.layout, shapes[output.name], _sizes(card))
-    return read
-
-
-def _sizes(card: ModelCard) -> dict[str, int]:
-    """Lengths of axes of outputs."""
-    return {"t": card.window_samples, "c": card.channels, "l": len(card.labels), "1": 1}
-
-
-def _same_names(kind: str, there: set[str], told: set[str], card: ModelCard, *, all_of_them: bool) -> None:
-    if told - there or (all_of_them and there - told):
-        names, card_names = ", ".join(sorted(there)), ", ".join(sorted(told))
-        raise ModelError(
-            "wrong_names",
-            f"the signature of {card.name} has the {kind}s {names}, its card {card_names}",
-            f"Name the {kind}s in the card as the signature does",
-        )
-
-
-def _check_shape(card: ModelCard, kind: str, name: str, layout: str, shape: Any, sizes: dict[str, int]) -> None:
-    if shape.rank is None:
-        return
-    told = f"{kind} {name!r} of {card.name} has the shape {shape.as_list()}"
-    if shape.rank != len(layout):
-        raise ModelError("wrong_rank", f"{told}, its layout {layout!r} has {len(layout)} axes", "Correct the layout")
-    for axis, size in zip(layout, shape.as_list(), strict=True):
-        if size is not None and size != sizes.get(axis, size):
-            raise ModelError(
-                "wrong_shape",
-                f"{told}; axis {axis!r} is {size}, the card says {sizes[axis]}",
-                "Correct the layout, or the card's window_samples, channels or labels",
-            )
-
-
-def _static(spec: Any, layout: str, axis: str) -> int | None:
-    """The fixed length of an axis, if it has one."""
-    if axis not in layout or spec.shape.rank is None:
-        return None
-    size: int | None = spec.shape.as_list()[layout.index(axis)]
-    return size
-
-
 # Values ---------------------------------------------------------------------------------------------------------
 
 
@@ -233,9 +169,8 @@ def _next_size(count: int, most: int) -> int:
 def _feed(tensor: Input, windows: FloatArray, spec: Any) -> Any:
     """What goes into an input."""
     if tensor.role == "constant":
-        return tf.fill(
-            [1 if size is None else size for size in spec.shape.as_list()], tf.cast(tensor.value, spec.dtype)
-        )
+        shape = [] if spec.shape.rank is None else [1 if size is None else size for size in spec.shape.as_list()]
+        return tf.fill(shape, tf.cast(tensor.value, spec.dtype))
     axes: npt.NDArray[Any] = windows if "c" in tensor.layout else windows[:, :, 0]
     names = "btc" if "c" in tensor.layout else "bt"
     if "b" not in tensor.layout:
@@ -252,7 +187,7 @@ def _feed(tensor: Input, windows: FloatArray, spec: Any) -> Any:
 def _read(card: ModelCard, output: Output, value: npt.NDArray[Any], batch: int) -> FloatArray:
     """An output in the shape of its role, checked."""
     value = _in_canonical_order(card, output, value)
-    sizes = {**_sizes(card), "b": batch}
+    sizes = {**sizes_of(card), "b": batch}
     for axis, size in zip(_CANONICAL[output.role], value.shape, strict=True):
         if size != sizes.get(axis, size):
             raise ModelError(

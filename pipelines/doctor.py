@@ -24,9 +24,9 @@ from rich.text import Text
 
 from models import audio
 from models.card import PRETRAINED, ModelError, pretrained, read_card
+from models.check import Finding
 from pipelines import machine
-from pipelines.machine import Finding
-from pipelines.visible import visible
+from pipelines.visible import print_finding
 from transforms.child import DecoderProcess
 from transforms.errors import SongscanError
 from transforms.tasks import BY_MODELS
@@ -55,7 +55,6 @@ SELF_TESTS = {
     "wmav2": (44100, 0.1),
 }
 LENGTH_SLACK_FRAMES = 4096  # lossy formats that do not tell their length end on a whole packet
-_STYLES = {"ok": "green", "info": "cyan", "warn": "yellow", "fail": "bold red"}
 
 
 def doctor(console: Console, output: str | None = None, *, fast: bool = False) -> int:
@@ -71,9 +70,7 @@ def doctor(console: Console, output: str | None = None, *, fast: bool = False) -
     worst: set[str] = set()
     for finding in _findings(output, fast):
         worst.add(finding.status)
-        console.print(Text.assemble((f"{finding.status:>4}", _STYLES[finding.status]), f"  {visible(finding.words)}"))
-        if finding.remedy:
-            console.print(Text(f"      {visible(finding.remedy)}", style="dim"))
+        print_finding(console, finding)
     said = {"fail": "A scan cannot run here yet.", "warn": "A scan can run here; see the warnings."}
     verdict = next(
         (words for status, words in said.items() if status in worst), "Everything is here that a scan needs."

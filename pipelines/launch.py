@@ -27,6 +27,7 @@ from pipelines.version import VERSION
 from transforms import gcs, parts, tables
 from transforms.errors import MisuseError, RunError
 from transforms.ledger import Plan
+from transforms.model_files import is_shipped
 from transforms.records import Run
 from transforms.shares import Share, remaining
 from transforms.store import write_table
@@ -175,7 +176,10 @@ def check_remote(settings: ScanSettings, runner: str) -> None:
     Raises:
         MisuseError: naming the place.
     """
-    for flag, place in (("input", settings.input), ("output", settings.output)):
+    models = [
+        ("models", task.model_uri) for task in settings.tasks if task.model_uri and not is_shipped(task.model_uri)
+    ]
+    for flag, place in [("input", settings.input), ("output", settings.output), *models]:
         if runner == "DataflowRunner" and not gcs.is_gcs(place):
             raise MisuseError(f"--{flag}={place} is on this machine", "Dataflow's workers reach gs://BUCKET/NAME only")
 

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from models.check import Finding
 
 GIB = 1 << 30
 LITTLE_MEMORY_BYTES = 2 * GIB
@@ -26,15 +27,6 @@ names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.n
 total = float(tf.reduce_sum(tf.matmul(tf.ones([64, 64]), tf.ones([64, 64]))))
 print("\\n" + json.dumps({"version": tf.__version__, "gpus": names, "total": total}))
 """
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found."""
-
-    status: str  #: ok, info, warn, fail
-    words: str
-    remedy: str = ""
 
 
 def check_tensorflow(command: Sequence[str] = (sys.executable, "-c", PROBE)) -> Iterator[Finding]:

@@ -17,16 +17,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models.card import PRETRAINED, Input, ModelCard, ModelError, Output, Role, pretrained, read_card
+from models.card import PRETRAINED, Input, ModelCard, ModelError, Output, pretrained, read_card
 from models.check import Finding, check
 from pipelines.outcome import DONE, FAILED
-from pipelines.visible import cell, count, visible
+from pipelines.visible import cell, count, print_finding, visible
 from transforms.errors import RunError
 from transforms.model_files import card_of, local_model
-from transforms.tasks import BY_MODELS, TAGS
+from transforms.tasks import BY_MODELS, ROLES_READ
 
-ROLES_READ: dict[str, tuple[Role, ...]] = {TAGS: ("scores", "frame_scores")}  #: by task; of these it reads exactly one
-_STYLES = {"ok": "green", "info": "cyan", "warn": "yellow", "fail": "bold red"}
 _KINDS_OF_AUDIO = {1: "mono", 2: "stereo"}
 
 
@@ -41,7 +39,7 @@ def list_models(console: Console, root: Path = PRETRAINED) -> int:
         try:
             _print_card(console, read_card(folder), str(folder))
         except ModelError as error:
-            _print_finding(console, Finding("fail", error.message, error.advice))
+            print_finding(console, Finding("fail", error.message, error.advice))
             status = FAILED
         console.print()
     if folders:
@@ -61,7 +59,7 @@ def check_model(console: Console, uri: str) -> int:
     worst: set[str] = set()
     for finding in _findings(console, os.path.expanduser(uri)):
         worst.add(finding.status)
-        _print_finding(console, finding)
+        print_finding(console, finding)
     said = {
         "fail": "It cannot be used yet.",
         "warn": "It can be used; see the warnings.",
@@ -132,16 +130,6 @@ def _quiet() -> None:
 
 
 # Words ----------------------------------------------------------------------------------------------------------
-
-
-def _print_finding(console: Console, finding: Finding) -> None:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(min_width=max(map(len, _STYLES)), justify="right", no_wrap=True)
-    grid.add_column(overflow="fold")
-    grid.add_row(Text(finding.status, style=_STYLES[finding.status]), cell(finding.words))
-    if finding.remedy:
-        grid.add_row("", Text(visible(finding.remedy), style="dim", overflow="fold"))
-    console.print(grid)
 
 
 def _print_card(console: Console, card: ModelCard, uri: str) -> None:

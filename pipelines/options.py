@@ -97,7 +97,9 @@ def read_settings(known: argparse.Namespace) -> ScanSettings:
     values = {f.name: getattr(known, f.name) for f in dataclasses.fields(ScanSettings)}
     for place in ("input", "output"):  # make and some shells hand `~` on as it is
         values[place] = os.path.expanduser(values[place])
-    values["tasks"] = parse_tasks(known.tasks, [uri for uri in (known.models or "").split(",") if uri])
+    values["tasks"] = parse_tasks(
+        known.tasks, [os.path.expanduser(uri) for uri in (known.models or "").split(",") if uri]
+    )
     values["since"] = _parse_time(known.since)
     values["track_ids"] = _parse_ids(known.track_ids)
     return ScanSettings(**values)

@@ -31,7 +31,7 @@ _TICK_S = 0.1
 _LOG_LINES = 15
 
 
-@dataclass
+@dataclass(eq=False)  # two workers are never the same
 class Worker:
     """A pipeline process. It starts before its plan stands, so that its imports pass while the catalogue is listed.
 

@@ -10,9 +10,14 @@ import datetime
 import unicodedata
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
+from models.check import Finding
+
 BAR_WIDTH = 30  # characters
+_STYLES = {"ok": "green", "info": "cyan", "warn": "yellow", "fail": "bold red"}  # of findings
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # Unicode categories: controls, formats, surrogates, private, separators
 
 
@@ -42,6 +47,17 @@ def cell(value: Any) -> Text:
     if isinstance(value, datetime.datetime):
         return Text(moment(value))
     return Text(visible(f"{value:.6g}" if isinstance(value, float) else str(value)), overflow="fold")
+
+
+def print_finding(console: Console, finding: Finding) -> None:
+    """What a check found, and what to do about it."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(min_width=max(map(len, _STYLES)), justify="right", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text(finding.status, style=_STYLES[finding.status]), cell(finding.words))
+    if finding.remedy:
+        grid.add_row("", Text(visible(finding.remedy), style="dim", overflow="fold"))
+    console.print(grid)
 
 
 def moment(time: datetime.datetime) -> str:

@@ -1,21 +1,28 @@
-"""Models by URI: their cards, and their files on this machine. A URI is a folder here or on Cloud Storage.
+"""Models by URI: their cards, and their files on this machine.
+
+Conventions. A URI is a folder here or on Cloud Storage, or `pretrained:NAME/VERSION` for a model that ships or was
+built at set-up: each machine knows where that lies, which on a worker may be elsewhere than where the scan was started.
 
 Light: no TensorFlow here, so that a command line is checked before anything heavy is imported.
 """
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
+from models import card
 from models.card import CARD_PATH, ModelCard, ModelError, no_card, parse_card, read_card
 from transforms import gcs
 from transforms.errors import MisuseError, TrackError
 
+_PRETRAINED = "pretrained:"
 
-@functools.lru_cache(maxsize=64)
+
 def card_of(uri: str) -> ModelCard:
     """The card of the model at `uri`.
 
@@ -23,11 +30,11 @@ def card_of(uri: str) -> ModelCard:
         ModelError: if there is none, or it is not right.
     """
     if not gcs.is_gcs(uri):
-        return read_card(Path(uri))
+        return read_card(_folder(uri))
     path = f"{uri.rstrip('/')}/{CARD_PATH}"
     try:
         with gcs.open_binary(path) as file:
-            return parse_card(file.read().decode("utf-8"), path)
+            return parse_card(file.read().decode("utf-8-sig"), path)
     except (MisuseError, TrackError, UnicodeDecodeError) as error:
         raise no_card(uri, error) from error
 
@@ -38,12 +45,31 @@ def local_model(uri: str) -> Path:
     Raises:
         ModelError: if it cannot be fetched.
     """
-    return _copied(uri.rstrip("/"), os.getpid()) if gcs.is_gcs(uri) else Path(uri)
+    return _copied(uri.rstrip("/"), os.getpid()) if gcs.is_gcs(uri) else _folder(uri)
+
+
+def pretrained_uri(folder: Path) -> str:
+    """The URI of a model that ships, by its folder.
+
+    >>> pretrained_uri(Path("/opt/songscan/models/pretrained/musicnn-msd/1"))
+    'pretrained:musicnn-msd/1'
+    """
+    return f"{_PRETRAINED}{folder.parent.name}/{folder.name}"
+
+
+def is_shipped(uri: str) -> bool:
+    """Whether every machine with songscan has the model at `uri`."""
+    return uri.startswith(_PRETRAINED)
+
+
+def _folder(uri: str) -> Path:
+    return card.PRETRAINED / uri.removeprefix(_PRETRAINED) if is_shipped(uri) else Path(uri)
 
 
 @functools.lru_cache(maxsize=64)
 def _copied(uri: str, _pid: int) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="songscan-model-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     try:
         for item in gcs.list_objects(f"{uri}/"):
             path = folder / item.uri.removeprefix(f"{uri}/")

@@ -7,26 +7,25 @@ that ship or were built at set-up, or instead of them those named by hand.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from models.card import PRETRAINED, ModelError, pretrained, read_card
+from models.card import ModelError, Role, pretrained
 from models.measures.version import VERSION as QUALITY_VERSION
 from transforms.errors import MisuseError
-from transforms.model_files import card_of
+from transforms.model_files import card_of, pretrained_uri
 from transforms.records import Task
 
 QUALITY = Task(name="quality", model_name="quality", model_version=QUALITY_VERSION)
 TAGS = "tags"
 TASKS = (QUALITY.name, TAGS)
-BY_MODELS = (TAGS,)  # tasks that need a network
+ROLES_READ: dict[str, tuple[Role, ...]] = {TAGS: ("scores", "frame_scores")}  # by task: of these it reads exactly one
+BY_MODELS = tuple(ROLES_READ)  # tasks that need a network
 
 
-def parse_tasks(names: str, models: Sequence[str] = (), root: Path = PRETRAINED) -> tuple[Task, ...]:
+def parse_tasks(names: str, models: Sequence[str] = ()) -> tuple[Task, ...]:
     """The tasks of a comma-separated list of names, in the order of `TASKS`, without repetition; one for each model.
 
     Args:
         models: URIs of models that are to be used for their tasks instead of those that ship.
-        root: where the models lie that ship.
 
     Raises:
         MisuseError: if a name is not a task, none is given, or a model is missing or of another task.
@@ -40,10 +39,10 @@ def parse_tasks(names: str, models: Sequence[str] = (), root: Path = PRETRAINED)
         what = f"no such task: {', '.join(unknown)}" if unknown else "no task is named"
         raise MisuseError(f"--tasks={names!r}: {what}", f"tasks are: {', '.join(TASKS)}")
     try:
-        by_task = _tasks_of(models, root)
+        by_task = _tasks_of(models)
+        _check_models(by_task, wanted, models)
     except ModelError as error:
         raise MisuseError(error.message, error.advice) from error
-    _check_models(by_task, wanted, models)
     chosen = [(QUALITY,) if name == QUALITY.name else tuple(by_task[name]) for name in TASKS if name in wanted]
     return tuple(task for tasks in chosen for task in tasks)
 
@@ -58,23 +57,25 @@ def research_only(tasks: Sequence[Task]) -> list[str]:
     ]
 
 
-def _tasks_of(models: Sequence[str], root: Path) -> dict[str, list[Task]]:
+def _tasks_of(models: Sequence[str]) -> dict[str, list[Task]]:
     """The tasks that models do, by name: those of `models`, and of those that ship where `models` has none."""
     by_task: dict[str, list[Task]] = {}
     for uri in models:
-        card = card_of(uri)
-        task = Task(name=card.task, model_name=card.name, model_version=card.version, model_uri=uri)
+        card, task = card_of(uri), _task_of(uri)
         twins = [other.model_uri for other in by_task.get(card.task, []) if other.model_name == card.name]
         if twins:
             advice = "A scan uses one of each name: leave one out, or give them names of their own in their cards"
             raise MisuseError(f"--models: {twins[0]} and {uri} are both called {card.name!r}", advice)
         by_task.setdefault(card.task, []).append(task)
-    for folder in pretrained(root):
-        card = read_card(folder)
-        if all(card_of(uri).task != card.task for uri in models):
-            task = Task(name=card.task, model_name=card.name, model_version=card.version, model_uri=str(folder))
-            by_task.setdefault(card.task, []).append(task)
+    for task in map(_task_of, map(pretrained_uri, pretrained())):
+        if all(card_of(uri).task != task.name for uri in models):
+            by_task.setdefault(task.name, []).append(task)
     return by_task
+
+
+def _task_of(uri: str) -> Task:
+    card = card_of(uri)
+    return Task(name=card.task, model_name=card.name, model_version=card.version, model_uri=uri)
 
 
 def _check_models(by_task: dict[str, list[Task]], wanted: set[str], models: Sequence[str]) -> None:
@@ -89,3 +90,4 @@ def _check_models(by_task: dict[str, list[Task]], wanted: set[str], models: Sequ
             raise MisuseError(f"--models={uri}: its card has the task {task!r}", known)
         if task not in wanted:
             raise MisuseError(f"--models={uri} does the task {task!r}, which is not asked for", f"--tasks={task} asks")
+        card_of(uri).output_of(*ROLES_READ[task])

@@ -43,6 +43,7 @@ FRAMES = [{"name": "f", "role": "frame_scores", "layout": "bfl"}]
         ({"inputs": [{"name": "x", "layout": "tb", "role": "sound"}]}, "inputs[0].role"),
         ({"inputs": [{"name": "x", "layout": "bf"}]}, "layout 'bf' of 'x' does not suit the role waveform"),
         ({"inputs": []}, "exactly one of the inputs must have the role waveform"),
+        ({"inputs": [{"name": "x"}, {"name": "x", "role": "constant", "value": 1}]}, "input 'x' is there twice"),
         ({"channels": 2}, "has no axis c for 2 channels"),
         ({"outputs": FRAMES}, "frame_hop_samples is missing"),
         ({"outputs": FRAMES, "frame_hop_samples": 300}, "hop_samples 4000 is not a multiple of frame_hop_samples 300"),

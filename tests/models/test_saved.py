@@ -138,6 +138,27 @@ def test_a_fixed_batch_is_filled_up(tmp_path):
     np.testing.assert_allclose(LoadedModel(tmp_path / "m").predict(NOISE)["scores"][:, 0], RMS, rtol=1e-5)
 
 
+def test_no_silence_of_our_making_comes_to_a_model(tmp_path):
+    """A batch that is not full is filled up with what is there: some models give NaN on silence."""
+
+    def cannot_stand_silence(x):
+        level = tf.reduce_mean(x**2, axis=1, keepdims=True)
+        return {"scores": tf.concat([level / level, level], axis=1)}
+
+    model = LoadedModel(doubles.fake(tmp_path, cannot_stand_silence, outputs=(Output(name="scores", role="scores"),)))
+    assert model.predict(NOISE[:3])["scores"].shape == (3, 2)
+    with pytest.raises(ModelError, match="NaN"):
+        model.predict(0 * NOISE[:3])
+
+
+def test_inputs_that_are_no_numbers(tmp_path):
+    module = doubles.module(lambda files: {"scores": tf.zeros([1, 2])}, (None, doubles.WINDOW), tf.string)
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures=module.__call__)
+    write_card(doubles.card(outputs=(Output(name="scores", role="scores"),)), tmp_path / "m")
+    with pytest.raises(ModelError, match="input 'waveform' of fake holds string"):
+        LoadedModel(tmp_path / "m")
+
+
 def test_full_scale_of_integers_is_clipped_and_not_turned_over(tmp_path):
     loud = np.full((1, 480, 1), 1.5, np.float32)
     np.testing.assert_allclose(LoadedModel(odd(tmp_path)).predict(loud)["OUT 1"], 1.0, atol=1e-4)

@@ -12,6 +12,7 @@ from pipelines.launch import check_places, check_remote, local_workers, runner_o
 from pipelines.lock import lock, temporary_folder
 from pipelines.options import parse_scan
 from pipelines.planning import cores
+from tests.doubles import models as doubles
 from tests.transforms.outputs import row
 from transforms.errors import MisuseError, RunError
 from transforms.records import Run
@@ -54,6 +55,9 @@ def test_dataflow_reaches_buckets_only(tmp_path):
         check_remote(settings(tmp_path, "gs://b/out"), "DataflowRunner")
     with pytest.raises(MisuseError, match="--output"):
         check_remote(settings("gs://b/music", tmp_path), "DataflowRunner")
+    mine = doubles.fake(tmp_path)
+    with pytest.raises(MisuseError, match="--models"):
+        check_remote(settings("gs://b/music", "gs://b/out", f"--models={mine}"), "DataflowRunner")
 
 
 def test_local_runs_write_locally(tmp_path):

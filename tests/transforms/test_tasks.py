@@ -2,6 +2,8 @@
 
 import pytest
 
+from models import card
+from models.card import Output
 from models.saved import write_card
 from tests.doubles import models as doubles
 from transforms.errors import MisuseError
@@ -10,18 +12,18 @@ from transforms.tasks import parse_tasks, research_only
 
 
 @pytest.fixture
-def shipped(tmp_path):
+def shipped(tmp_path, monkeypatch):
     """Two models that ship; cards alone do for planning."""
     for name in ("one", "two"):
         folder(tmp_path / "shipped", name=name)
-    return tmp_path / "shipped"
+    monkeypatch.setattr(card, "PRETRAINED", tmp_path / "shipped")
 
 
 def folder(root, **changes):
-    card = doubles.card(**changes)
-    path = root / card.name / card.version
+    its = doubles.card(**changes)
+    path = root / its.name / its.version
     path.mkdir(parents=True)
-    write_card(card, path)
+    write_card(its, path)
     return str(path)
 
 
@@ -30,13 +32,19 @@ def told(tasks):
 
 
 def test_each_model_is_a_task_of_its_own(shipped):
-    assert told(parse_tasks("tags,quality", root=shipped))[1:] == [("tags", "one", "1"), ("tags", "two", "1")]
-    assert parse_tasks("quality", root=shipped)[0].model_uri == ""
+    assert told(parse_tasks("tags,quality"))[1:] == [("tags", "one", "1"), ("tags", "two", "1")]
+    assert parse_tasks("quality")[0].model_uri == ""
+
+
+def test_models_that_ship_are_named_so_that_any_machine_finds_them(shipped, tmp_path):
+    task = parse_tasks("tags")[1]
+    assert task.model_uri == "pretrained:two/1"
+    assert local_model(task.model_uri) == tmp_path / "shipped" / "two" / "1"
 
 
 def test_models_named_by_hand_take_the_place_of_those_that_ship(shipped, tmp_path):
     mine = folder(tmp_path / "mine", name="better", version="2026-11")
-    (task,) = parse_tasks("tags", [mine], shipped)
+    (task,) = parse_tasks("tags", [mine])
     assert told([task]) == [("tags", "better", "2026-11")]
     assert task.model_uri == mine
 
@@ -47,23 +55,25 @@ def test_models_named_by_hand_take_the_place_of_those_that_ship(shipped, tmp_pat
         ("tags", {"task": "restoration"}, "its card has the task 'restoration'"),
         ("quality", {}, "does the task 'tags', which is not asked for"),
         ("tags,tagz", {}, "no such task: tagz"),
+        ("tags", {"outputs": (Output(name="x", role="embedding", layout="be"),)}, "0 outputs of role scores"),
     ],
 )
 def test_models_that_do_not_suit(shipped, tmp_path, names, changes, words):
     mine = folder(tmp_path / "mine", **changes)
     with pytest.raises(MisuseError, match=words):
-        parse_tasks(names, [mine], shipped)
+        parse_tasks(names, [mine])
 
 
 def test_two_models_of_one_name(shipped, tmp_path):
     twins = [folder(tmp_path / "a"), folder(tmp_path / "b", version="2")]
     with pytest.raises(MisuseError, match="are both called 'fake'"):
-        parse_tasks("tags", twins, shipped)
+        parse_tasks("tags", twins)
 
 
-def test_no_model_at_all_says_how_to_get_one(tmp_path):
+def test_no_model_at_all_says_how_to_get_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(card, "PRETRAINED", tmp_path)
     with pytest.raises(MisuseError, match="make setup"):
-        parse_tasks("tags", root=tmp_path)
+        parse_tasks("tags")
 
 
 def test_a_card_that_is_wrong_is_misuse_with_its_fault(tmp_path):
