@@ -117,13 +117,6 @@ def test_results_do_not_depend_on_the_number_of_workers(scanned, tmp_path):
     assert facts(tmp_path / "one", "tracks") == facts(scanned / "out", "tracks")
 
 
-def test_more_workers_than_tracks(tmp_path):
-    """Those without a share end at once; the run goes on with the others."""
-    music = catalogue(tmp_path / "music", 1, 30.0)
-    scan(music, tmp_path / "out", "--direct_num_workers=4")
-    assert last_run(tmp_path / "out")["written"] == 1
-
-
 def test_a_runner_named_by_hand(scanned, tmp_path):
     done = subprocess.run(
         [
