@@ -120,6 +120,9 @@ def infer(
     """
     card, samples = model.card, recording.samples
     frames = converted_frames(samples.frames, samples.sample_rate_hz, card.sample_rate_hz)
+    if not frames:
+        words = f"{samples.frames} samples at {samples.sample_rate_hz} Hz are none at {card.sample_rate_hz} Hz"
+        raise TrackError(task.name, "too_short", words, "A click, and no recording? Leave it out of the catalogue")
     try:
         return apply(model, recording.blocks_as(card.sample_rate_hz, card.channels), frames, waveforms)
     except ModelError as error:

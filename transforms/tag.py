@@ -54,10 +54,13 @@ def scores_of(outputs: Outputs) -> FloatArray:
     """The model's scores, per window or per frame: [rows, labels].
 
     Raises:
-        ModelError: if the model gives none, or several.
+        ModelError: if the model gives none, or several, or the recording is too short for a frame.
     """
     output = outputs.card.output_of("scores", "frame_scores")
-    return outputs.windows[output.name] if output.role == "scores" else outputs.frames[output.name]
+    rows = outputs.windows[output.name] if output.role == "scores" else outputs.frames[output.name]
+    if not len(rows):
+        raise ModelError("too_short", f"no frame of {outputs.card.name} begins within the recording")
+    return rows
 
 
 def over_time(outputs: Outputs, rows: FloatArray) -> tuple[FloatArray, tuple[float, float, float]]:

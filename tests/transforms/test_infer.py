@@ -111,6 +111,27 @@ def test_any_rate_and_channels(tmp_path, rate_hz, channels):
     assert outputs.windows["scores"][1, 0] == pytest.approx(0.5 / np.sqrt(2), rel=0.01)
 
 
+@pytest.mark.parametrize("frames", [1, 3, 30, 2000])
+def test_next_to_nothing_is_a_dead_letter_or_scores_and_ends_no_run(tmp_path, frames):
+    framewise = doubles.fake(
+        tmp_path,
+        lambda x: {"frames": tf.reduce_mean(tf.reshape(tf.abs(x), [-1, 40, 100]), axis=2)[..., None]},
+        name="frames",
+        outputs=(Output(name="frames", role="frame_scores", layout="bfl"),),
+        labels=doubles.LABELS[:1],
+        lead_in_samples=50,
+        frame_hop_samples=100,
+    )
+    tasks = task_of(doubles.fake(tmp_path)), task_of(framewise, "frames")
+    path = signals.write(tmp_path, "wavfloat", np.full((frames, 1), 0.1, np.float32), 192_000, stem="click")
+    run([due(path, tasks)], tmp_path / "out", *tasks)
+    letters = rows(tmp_path / "out", "FROM dead_letters ORDER BY ALL")
+    tagged = {row["model_name"] for row in rows(tmp_path / "out", "FROM tags")}
+    assert {letter["reason"] for letter in letters} <= {"too_short"}
+    assert tagged | {letter["model_name"] for letter in letters} == {"fake", "frames"}
+    assert ("fake" in tagged) == (frames > 12)
+
+
 def test_a_task_that_is_not_due_is_not_done(tmp_path):
     task = task_of(doubles.fake(tmp_path))
     run([due(written(tmp_path, "a"), (QUALITY,)), due(written(tmp_path, "b"), (task,))], tmp_path / "out", task)
