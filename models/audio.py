@@ -47,6 +47,8 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.float32]
 
+RATES_HZ = (8_000, 192_000)
+MOST_CHANNELS = 8
 MIN_DAMAGED_S = 1.0  #: a damaged file with less than this is refused
 CLAIM_SLACK_S = 0.1  #: headers of lossy formats count delay and padding, or whole milliseconds
 
@@ -88,7 +90,7 @@ def decode(file: PathOrFd, sink: Callable[[FloatArray], object], *, max_samples:
         max_samples: limit on frames times channels.
 
     Raises:
-        AudioError: `non_finite`, `too_long`, `not_decodable`; `too_short` if there is no sample, or if the file is
+        AudioError: `unsupported`, `non_finite`, `too_long`, `not_decodable`; `too_short` if there is no sample, or if the file is
             damaged and less than a second of it decodes; and what `probe` raises. The sink may have got blocks already.
         OSError: if it cannot be opened.
     """
@@ -97,7 +99,7 @@ def decode(file: PathOrFd, sink: Callable[[FloatArray], object], *, max_samples:
         outlet = None
         if sound is not None:
             with sound:
-                info = sndfile_info(sound, name)
+                info = _supported(sndfile_info(sound, name))
                 outlet = Outlet(sink, info, max_samples)
                 if _read_all(sound, outlet):
                     return _checked(outlet, outlet.frames, 0, ())
@@ -109,6 +111,15 @@ def read(file: PathOrFd) -> tuple[FloatArray, Decoded]:
     blocks: list[FloatArray] = []
     decoded = decode(file, blocks.append)
     return np.concatenate(blocks), decoded
+
+
+def _supported(info: AudioInfo) -> AudioInfo:
+    """`info`, if its rate and channels are what the measures know. Raises AudioError `unsupported`."""
+    low, high = RATES_HZ
+    if low <= info.sample_rate_hz <= high and info.channels <= MOST_CHANNELS:
+        return info
+    what = f"{info.channels} channels at {info.sample_rate_hz} Hz; 1 to {MOST_CHANNELS} at {low} to {high} Hz are taken"
+    raise AudioError("unsupported", what, "Mix or resample a copy of it for the catalogue. Or is its header damaged?")
 
 
 def _read_all(sound: soundfile.SoundFile, outlet: Outlet) -> bool:
@@ -127,7 +138,7 @@ def _decode_libav(
 ) -> Decoded:
     with open_container(name) as container:
         stream = audio_stream(container)
-        outlet = before or Outlet(sink, libav_info(container, stream, name), max_samples)
+        outlet = before or Outlet(sink, _supported(libav_info(container, stream, name)), max_samples)
         tick_s = float(stream.time_base)
         # Time stamps of Vorbis in Ogg jump by up to a block where long and short blocks meet.
         tolerance_s = 0.05 if outlet.info.codec == "vorbis" else 2 * tick_s

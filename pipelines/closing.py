@@ -49,18 +49,24 @@ def note_changes(readable: str, output: str, run_id: str, plan: Plan) -> list[st
 
 _OUTCOMES = """
 WITH taken AS (SELECT DISTINCT track_id FROM parts.tracks WHERE run_id = $run AND state = 'present'),
-done AS (SELECT track_id, bool_or(status = 'ok') AS ok, max(duration_s) AS duration_s
+done AS (SELECT track_id, bool_or(status = 'ok') AS ok, max(duration_s) AS duration_s, max(attempts) AS attempts
     FROM parts.work WHERE run_id = $run GROUP BY track_id)
 SELECT CASE WHEN ok THEN 'written' WHEN ok IS NULL THEN 'unchanged' ELSE 'dead_lettered' END AS outcome,
-    count(*), coalesce(sum(duration_s), 0.0)
+    count(*), coalesce(sum(duration_s), 0.0), count(*) FILTER (WHERE NOT ok AND attempts > 1)
 FROM taken LEFT JOIN done USING (track_id) GROUP BY outcome
 """
 
 
-def outcomes(output: str, run_id: str) -> tuple[Counter[str], float]:
-    """How many tracks a run has written, dead-lettered or found unchanged, and seconds of audio, by what is on disk."""
+def outcomes(output: str, run_id: str) -> tuple[Counter[str], float, int]:
+    """What a run has done, by what is on disk.
+
+    Returns:
+        How many tracks were written, dead-lettered or found unchanged; seconds of audio; and how many of the
+        dead-lettered had failed before.
+    """
     rows = tables.connect(output).execute(_OUTCOMES, {"run": run_id}).fetchall()
-    return Counter({outcome: count for outcome, count, _ in rows}), sum(seconds for *_, seconds in rows)
+    counts = Counter({outcome: count for outcome, count, *_ in rows})
+    return counts, sum(seconds for _, _, seconds, _ in rows), sum(again for *_, again in rows)
 
 
 def shortened(messages: list[str]) -> list[str]:
@@ -111,10 +117,12 @@ def status_of(run: Run, max_failed_fraction: float, console: Console) -> int:
     if run.status == "interrupted":
         console.print("interrupted: what was finished is kept, and the next run goes on from there", highlight=False)
         return INTERRUPTED
-    taken = run.written + run.dead_lettered
-    if run.dead_lettered > max_failed_fraction * taken:
+    again = run.failed_again or 0  # known trouble: it must not wake somebody every night
+    failed, taken = run.dead_lettered - again, run.written + run.dead_lettered - again
+    if failed > max_failed_fraction * taken:
+        known = f" (and {again} that failed before)" if again else ""
         console.print(
-            f"failed: {run.dead_lettered} of {taken} tracks taken, more than --max_failed_fraction="
+            f"failed: {failed} of {taken} tracks taken{known}, more than --max_failed_fraction="
             f"{max_failed_fraction:g} allows",
             highlight=False,
         )

@@ -88,7 +88,7 @@ class Launch:
 
     def write_down(self, plan: Plan, status: str) -> Run:
         """Writes the line of `runs`, counted from what is on disk."""
-        counts, audio_s = outcomes(self.settings.output, self.run_id)
+        counts, audio_s, again = outcomes(self.settings.output, self.run_id)
         left = plan.due - sum(counts.values())
         if status == "done" and left:
             raise RunError(
@@ -111,6 +111,7 @@ class Launch:
             withheld=plan.withheld + left,
             written=counts["written"],
             dead_lettered=counts["dead_lettered"],
+            failed_again=again,
             audio_hours=audio_s / 3600,
             wall_s=(now - self.started).total_seconds(),
             messages=shortened(self.messages),

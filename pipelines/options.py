@@ -80,7 +80,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="give a file up after so long without progress",
     )
     add("--decode_memory_mib", type=int, default=2048, metavar="MIB", help="memory of a decoder process")
-    add("--max_hours", type=float, default=24.0, metavar="H", help="longest recording that is taken")
+    add(
+        "--max_hours",
+        type=float,
+        default=24.0,
+        metavar="H",
+        help="longest recording that is taken: hours of 48 kHz stereo, or as many samples otherwise",
+    )
     add("--scratch_dir", metavar="FOLDER", help="where samples of long recordings lie meanwhile")
 
 

@@ -94,6 +94,7 @@ def _submitted(
         withheld=plan.withheld,
         written=0,
         dead_lettered=0,
+        failed_again=0,
         audio_hours=0.0,
         wall_s=None,
         messages=shortened(messages),

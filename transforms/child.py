@@ -144,7 +144,9 @@ class DecoderProcess:
         except _ChildDiedError as death:
             child.kill()
             source.check_unchanged()
-            raise TrackError(stage, death.reason, f"{death} while reading {source.name}", death.advice) from None
+            told = f"{death} while reading {source.name}"
+            slow = death.reason == "decoder_hung"  # another night the disk may be faster
+            raise TrackError(stage, death.reason, told, death.advice, transient=slow) from None
         if reply.get("reason") == "decoder_out_of_memory":
             child.kill()  # its heap may be in pieces
         self._child = child

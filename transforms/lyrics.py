@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import charset_normalizer
 
 from transforms import gcs
 from transforms.errors import TrackError
 from transforms.folder import local_path
 from transforms.records import Track
+from transforms.source import Source
 
 _MOST_BYTES = 1 << 20  # the longest opera is a tenth of it
 
@@ -30,5 +33,5 @@ def find_lyrics(track: Track) -> str | None:
 def _first_bytes(uri: str) -> bytes:
     if uri.startswith("gs://"):
         return gcs.read_bytes(uri, most_bytes=_MOST_BYTES)
-    with open(local_path(uri), "rb") as file:
-        return file.read(_MOST_BYTES)
+    with Source(local_path(uri)) as source:  # which refuses a FIFO that bears the name of lyrics, and waits for nobody
+        return os.pread(source.fd, _MOST_BYTES, 0)

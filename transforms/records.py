@@ -255,6 +255,7 @@ class Run:
     withheld: int = column("due, but left for another run by a limit or an interruption")
     written: int = column("tracks with rows written")
     dead_lettered: int = column("tracks that failed at all tasks, or before any")
+    failed_again: int | None = column("those of the dead-lettered that had failed before: known trouble, tried again")
     audio_hours: float = column("hours of audio listened to")
     wall_s: float | None = column("how long the run took")
     messages: list[str] = column("what else was noticed: moved, removed and duplicate tracks, deaths of workers")

@@ -37,7 +37,12 @@ def test_a_bucket_is_scanned_into_a_folder(bucket, tmp_path):
 def test_submission_plans_and_writes_on_gs(bucket, tmp_path, capsys):
     """The runner is a local one here; plan, ledger and parts are where a remote one would have them."""
     upload(bucket, tmp_path, 3)
-    flags = [f"--input=gs://{bucket.name}/music", f"--output=gs://{bucket.name}/out", "--runner=FnApiRunner"]
+    flags = [
+        f"--input=gs://{bucket.name}/music",
+        f"--output=gs://{bucket.name}/out",
+        "--runner=FnApiRunner",
+        "--tasks=quality",
+    ]
     assert submit(parse_scan(flags)[0], flags) == 0
     assert "3 due" in capsys.readouterr().out
     assert submit(parse_scan(flags)[0], flags) == 0

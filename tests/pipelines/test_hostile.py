@@ -29,6 +29,9 @@ FAILING = {
     "pipe.wav": "not_a_file",
     "dangling.wav": "dangling_link",
     "truncated_to_nothing.flac": "not_decodable",
+    "nine_channels.wav": "unsupported",
+    "rate_384k.wav": "unsupported",
+    "rate_1.wav": "unsupported",
 }
 FINE = ["wrong_extension.wav", "no_extension", "ten_samples.wav", EMOJI_NAME, BREAK_NAME, LONG_NAME, "good.wav"]
 DAMAGED = ["truncated.flac", "truncated.mp3", "truncated.wav", "truncated.ogg", "claims_hours.wav", "scribbled.mp3"]
@@ -70,6 +73,10 @@ def write_hostile(folder):
     at = content.index(b"data") + 4
     content[at : at + 4] = struct.pack("<I", 4 * 3600 * RATE * 2)
     claiming.write_bytes(content)
+    soundfile.write(folder / "nine_channels.wav", np.zeros((RATE, 9)), RATE)
+    for name, rate_hz in (("rate_384k.wav", 384_000), ("rate_1.wav", 1)):
+        soundfile.write(folder / name, GOOD, rate_hz)
+    os.mkfifo(folder / "good.lrc")  # lyrics by its name; whoever opens it to read waits for ever
     os.mkfifo(folder / "pipe.wav")
     (folder / "dangling.wav").symlink_to("nowhere.wav")
     return folder
@@ -85,8 +92,8 @@ def hostile(tmp_path_factory):
 
 def test_every_file_is_accounted_for(hostile):
     run = last_run(hostile)
-    assert run["listed"] == len(FAILING) + len(FINE) + len(DAMAGED) + 1
-    assert run["not_audio"] == 1  # notes.txt
+    assert run["listed"] == len(FAILING) + len(FINE) + len(DAMAGED) + 2
+    assert run["not_audio"] == 2  # notes.txt and a FIFO that is no sound
     assert run["dead_lettered"] == len(FAILING)
     assert run["written"] == len(FINE) + len(DAMAGED)
 

@@ -77,11 +77,19 @@ def test_places_must_be_given(flags):
 
 
 @pytest.mark.parametrize(
-    ("written", "dead", "status", "code"),
-    [(20, 1, "done", 0), (18, 2, "done", 1), (0, 0, "done", 0), (0, 1, "done", 1), (5, 0, "interrupted", 130)],
+    ("written", "dead", "again", "status", "code"),
+    [
+        (20, 1, 0, "done", 0),
+        (18, 2, 0, "done", 1),
+        (0, 0, 0, "done", 0),
+        (0, 1, 0, "done", 1),
+        (0, 4, 4, "done", 0),  # a quiet night with four known troubles
+        (0, 5, 4, "done", 1),
+        (5, 0, 0, "interrupted", 130),
+    ],
 )
-def test_exit_status(written, dead, status, code):
-    run = row(Run, written=written, dead_lettered=dead, status=status)
+def test_exit_status(written, dead, again, status, code):
+    run = row(Run, written=written, dead_lettered=dead, failed_again=again, status=status)
     assert status_of(run, 0.05, Console(file=io.StringIO())) == code
 
 

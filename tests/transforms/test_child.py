@@ -99,7 +99,7 @@ class TestHandingOver:
             failure(decoder.decode, tmp_path)
         gc.collect()
         deadline = time.monotonic() + 10  # the child closes its own after it has answered
-        while (len(os.listdir("/proc/self/fd")), len(os.listdir(child))) != before:
+        while len(os.listdir("/proc/self/fd")) != before[0] or len(os.listdir(child)) > before[1]:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
@@ -200,7 +200,7 @@ class TestMisbehaviour:
         assert misbehaving.decode(good).frames == 4800
         first = misbehaving._child
         error = failure(misbehaving.decode, bad)
-        assert (error.stage, error.reason, error.transient) == ("decode", reason, False)
+        assert (error.stage, error.reason, error.transient) == ("decode", reason, stem == "hang")
         assert words in error.message
         assert misbehaving.decode(good).frames == 4800
         assert misbehaving._child is not first

@@ -10,7 +10,7 @@ from tests.transforms.outputs import failure, opening, put, row, write
 from transforms import parts, tables
 from transforms.compact import compact, prune
 from transforms.errors import MisuseError
-from transforms.records import TABLES, Quality, Run, ScorePart, Work, arrow_schema, to_arrow
+from transforms.records import TABLES, Quality, Run, ScorePart, Tag, Work, arrow_schema, to_arrow
 
 VIEWS = [view for table in TABLES for view in (table, f"{table}_history")]
 
@@ -22,12 +22,13 @@ def state(output, views=VIEWS):
 
 def make(output):
     """Five tracks: a changed twice, b has two versions, c failed and was mended, d fails, e was only listed."""
-    write(output, "p1", opening("a", "t1", 1, score=1.0) + opening("b", "u1", 1, score=2.0))
+    tags = [row(Tag, "a", "t1", 1, label="jazz"), row(Tag, "a", "t1", 1, label="rock")]
+    write(output, "p1", opening("a", "t1", 1, score=1.0) + opening("b", "u1", 1, score=2.0) + tags)
     write(output, "p2", failure("c", "", 2))
     write(output, "p3", opening("a", "t2", 3, score=3.0))
     write(output, "p4", opening("b", "u1", 4, score=4.0, model_version="2"))
     write(output, "p5", opening("c", "v1", 5, score=5.0) + failure("d", "w1", 5))
-    write(output, "p6", opening("a", "t3", 6, score=6.0))
+    write(output, "p6", [*opening("a", "t3", 6, score=6.0), row(Tag, "a", "t3", 6, label="jazz")])
     write(output, "p7", failure("d", "w1", 7))
     write(output, "p8", opening("e", "x1", 8)[:1])
     write(output, "p9", failure("b", "", 9))
@@ -41,8 +42,8 @@ def test_joins_all_into_one_and_changes_no_view(tmp_path):
     done = compact(str(tmp_path))
     assert state(tmp_path) == before
     assert {t: len(n) for t, n in parts.committed_names(str(tmp_path)).items()} == dict.fromkeys(TABLES, 1)
-    assert (done.parts_before, done.parts_after) == (9 + 5 + 6 + 4 + 2, 5)
-    assert compact(str(tmp_path)).parts_before == 5
+    assert (done.parts_before, done.parts_after) == (9 + 5 + 2 + 6 + 4 + 2, 6)
+    assert compact(str(tmp_path)).parts_before == 6
     assert state(tmp_path) == before
 
 
@@ -142,7 +143,7 @@ def test_prune_says_first_and_removes_when_told(tmp_path):
     make(tmp_path)
     before = state(tmp_path)
     # a: two former contents; b: a former version; c: a mended failure; d: the first of two failures.
-    counted = {"tracks": 3, "quality": 3, "dead_letters": 2, "work": 5}
+    counted = {"tracks": 3, "quality": 3, "tags": 2, "dead_letters": 2, "work": 5}
     assert prune(str(tmp_path), yes=False) == counted
     assert state(tmp_path) == before
     assert prune(str(tmp_path), yes=True) == counted
