@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -32,9 +33,11 @@ def make_plan(settings: ScanSettings, output: str, plan_file: str, messages: lis
     remembered = f"{settings.output.rstrip('/')}/state/not_audio.parquet"
     verdicts = Verdicts.load(remembered)
     listing = list_catalogue(settings.input, verdicts)
+    ledger = tables.connect(output, memory_limit="1500MB")  # with Python beside it, below 2 GiB at a million tracks
+    messages += _other_catalogue(ledger, settings.input)
     made = plan(
         listing,
-        tables.connect(output, memory_limit="1500MB"),  # with Python beside it, below 2 GiB at a million tracks
+        ledger,
         settings.tasks,
         out_path=plan_file,
         force=settings.force,
@@ -48,6 +51,15 @@ def make_plan(settings: ScanSettings, output: str, plan_file: str, messages: lis
     messages += [f"hidden, passed over: {name} ({count})" for name, count in listing.notes.passed_over.items()]
     messages += [f"asked for by --track_ids, but not listed: {track_id}" for track_id in made.missing_ids]
     return made
+
+
+def _other_catalogue(ledger: Any, catalogue: str) -> list[str]:
+    """A word if the output held another catalogue before: ids are relative, so equal ones replace each other."""
+    before = ledger.execute("SELECT input FROM runs ORDER BY time DESC, run_id DESC LIMIT 1").fetchall()
+    others = [name for (name,) in before if name.rstrip("/") != catalogue.rstrip("/")]
+    return [
+        f"the run before scanned {name} into this output: tracks of equal ids replace each other" for name in others
+    ]
 
 
 def show_plan(settings: ScanSettings, console: Console) -> int:

@@ -127,7 +127,11 @@ class Worker:
         if suspects and (status < 0 or status == WORKER_DIED):
             self.deaths.update(suspects)
             return ", ".join(sorted(suspects))
-        why = "a worker died before it took a track" if status < 0 else "the pipeline failed; what was finished is kept"
+        why = (
+            f"a worker died (status {status}) before it took a track"
+            if status < 0
+            else "the pipeline failed; what was finished is kept"
+        )
         raise RunError(why, f"the log is {self.log}; it ends:\n{log_tail(self.log)}")
 
 

@@ -131,7 +131,10 @@ def _missing(ledger: Any, track_ids: Collection[str] | None) -> tuple[str, ...]:
     rows = ledger.execute("FROM wanted ANTI JOIN listed USING (track_id) ORDER BY track_id").fetchall()
     if track_ids is not None and len(rows) == len(set(track_ids)):
         named = ", ".join(repr(row[0]) for row in rows[:5])
-        raise MisuseError(f"no such track in the catalogue: {named or 'none is named'}", "See the ids: songscan show.")
+        raise MisuseError(
+            f"no such track in the catalogue: {named or 'none is named'}",
+            "See the ids: songscan show. One with a comma goes into a file: --track_ids=@FILE.",
+        )
     return tuple(row[0] for row in rows)
 
 

@@ -170,6 +170,13 @@ def test_failed_fraction_decides_the_status(tmp_path):
     scan(music, tmp_path / "out")  # nothing is due, so nothing fails
 
 
+def test_another_catalogue_in_the_same_output_is_told(scanned, tmp_path):
+    _, output = copy(scanned, tmp_path)
+    other = catalogue(tmp_path / "other", 1)
+    assert f"the run before scanned {scanned / 'music'}" in scan(other, output).stdout
+    assert "the run before" not in scan(other, output).stdout
+
+
 def test_two_runs_do_not_share_an_output(tmp_path):
     music = catalogue(tmp_path / "music", 30, 4.0)
     first = subprocess.Popen(command(music, tmp_path / "out"), cwd=ROOT, stdout=subprocess.PIPE, text=True)
