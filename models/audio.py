@@ -8,9 +8,9 @@ reads exactly and fast (PCM in WAV, RF64 and AIFF; FLAC), libav everything else,
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ import soundfile
 import soxr
 
 from models.encode import encode
+from models.flac import STRICT, decode_flac
 from models.formats import (
     AudioError,
     AudioInfo,
@@ -29,7 +30,8 @@ from models.formats import (
     opened,
     sndfile_info,
 )
-from models.packets import Outlet, TimeLine, block_frames, decode_packets
+from models.ogg import first_hole, first_page, last_page, rest
+from models.packets import MAX_GAP_S, Outlet, TimeLine, block_frames, decode_packets
 
 __all__ = [
     "AudioError",
@@ -142,24 +144,40 @@ def _decode_libav(
         tick_s = float(stream.time_base)
         # Time stamps of Vorbis in Ogg jump by up to a block where long and short blocks meet.
         tolerance_s = 0.05 if outlet.info.codec == "vorbis" else 2 * tick_s
-        line = TimeLine(outlet, skip_frames=outlet.frames, tolerance_s=tolerance_s)
-        decode_packets(container, stream, line)
-    if outlet.info.container == "ogg" and not _ends_ogg(name):
-        line.damaged()
+        gave_up_at = outlet.frames
+        line = TimeLine(outlet, skip_frames=gave_up_at, tolerance_s=tolerance_s)
+        if outlet.info.container == "flac":
+            claimed_s = outlet.info.claimed_duration_s
+            claimed = None if claimed_s is None else round(claimed_s * outlet.info.sample_rate_hz)
+            decode_flac(name, stream.codec_context, line, claimed)
+        else:
+            if outlet.info.codec == "flac":
+                stream.codec_context.options = STRICT
+            decode_packets(container, stream, line)
+            if outlet.info.container == "ogg":
+                _end_ogg(name, stream.codec_context, line)
+    if before is not None and not line.damaged_packets:
+        line.damaged(at=gave_up_at)  # nothing else is amiss, but libsndfile met something
     return _checked(outlet, line.decoded_frames, line.damaged_packets, tuple(line.damaged_at_s))
 
 
-def _ends_ogg(name: str) -> bool:
-    """Whether the last page is whole and carries the end-of-stream mark: half an Ogg file is otherwise a sound one."""
-    with open(name, "rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 2 * 65307))  # the longest page, twice
-        tail = file.read()
-    start = tail.rfind(b"OggS")
-    page = tail[start:]
-    if start < 0 or len(page) < 27 or len(page) < 27 + page[26]:
-        return False
-    return bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
+def _end_ogg(name: str, context: Any, line: TimeLine) -> None:
+    """Holds the end of the time line against the last page, which tells the length."""
+    hole = None if line.damaged_packets else first_hole(name)
+    if hole is not None:
+        line.damaged(at=round(hole * line.position))  # where one stream ends and another begins, no clock tells
+    first, last = first_page(name), last_page(name)
+    if last is None or not last.last:
+        line.damaged()
+        lost = round(rest(name) * line.position)  # nothing tells how long that was, but its size
+        line.silence(lost if lost <= MAX_GAP_S * line.rate_hz else 0)
+        return
+    # Opus counts the delay of the encoder too, and always at 48 kHz: as libav's time stamps do.
+    delay = int.from_bytes(context.extradata[10:12], "little") if context.name.endswith("opus") else 0
+    missing = line.to_frames(last.granule - delay) - (line.origin or 0) - line.position
+    chained = first is None or first.serial != last.serial
+    if line.damaged_packets and not chained and line.tolerance_s * line.rate_hz < missing <= MAX_GAP_S * line.rate_hz:
+        line.silence(missing)
 
 
 def _checked(outlet: Outlet, decoded_frames: int, damaged_packets: int, damaged_at_s: tuple[float, ...]) -> Decoded:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import av
 import soundfile
 
+from models.ogg import mended
 from models.tags import Tags, read_tags
 
 PathOrFd = str | bytes | os.PathLike[str] | os.PathLike[bytes] | int
@@ -114,9 +115,8 @@ def open_container(name: str) -> Any:
     av.logging.set_level(None)  # libav's messages about damaged files belong to no one's terminal
     limits = {"format_whitelist": FORMAT_WHITELIST, "protocol_whitelist": "file"}
     try:
-        # crccheck and explode: a FLAC frame whose checksum is wrong is refused instead of being passed on as noise.
-        options = {"err_detect": "crccheck+explode"} if _head(name).startswith(b"fLaC") else {}
-        return av.open(name, options=options, container_options=limits, metadata_errors="replace")
+        view = mended(name) if _head(name).startswith(b"OggS") else None
+        return av.open(view or name, container_options=limits, metadata_errors="replace")
     except av.error.MemoryError:
         raise
     except (av.FFmpegError, ValueError) as error:

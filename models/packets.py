@@ -53,7 +53,7 @@ class Outlet:
         if self.max_frames is not None and self.frames + len(block) > self.max_frames:
             limit_s = self.max_frames / self.info.sample_rate_hz
             what = f"the recording is longer than the limit of {limit_s:.0f} s ({self.max_frames} frames)"
-            raise AudioError("too_long", what, "Split it, or raise the limit on the decoded size.")
+            raise AudioError("too_long", what, "Split it; or raise --max_hours and scan it once with --force --track_ids.")
         if self.float_pcm and not is_finite(block):
             bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
             if not self.non_finite:
@@ -105,10 +105,10 @@ class TimeLine:
         self.packer = av.AudioResampler(format="flt")
         self.foreign: tuple[tuple[str, int, int], Any] | None = None
 
-    def damaged(self, packet: Any = None) -> None:
-        """Counts a packet that is damaged or missing: where its time stamp says, or here."""
+    def damaged(self, packet: Any = None, *, at: int | None = None) -> None:
+        """Counts a packet that is damaged or missing: where its time stamp says, or in frame `at`, or here."""
         self.damaged_packets += 1
-        at = self.position
+        at = self.position if at is None else at
         if packet is not None and packet.pts is not None and self.origin is not None:
             at = max(at, self.to_frames(packet.pts) - self.origin)
         if len(self.damaged_at_s) < MAX_DAMAGED_AT:
