@@ -92,8 +92,9 @@ def decode(file: PathOrFd, sink: Callable[[FloatArray], object], *, max_samples:
         max_samples: limit on frames times channels.
 
     Raises:
-        AudioError: `unsupported`, `non_finite`, `too_long`, `not_decodable`; `too_short` if there is no sample, or if the file is
-            damaged and less than a second of it decodes; and what `probe` raises. The sink may have got blocks already.
+        AudioError: `unsupported`, `non_finite`, `too_long`, `not_decodable`; `too_short` if there is no sample, or if
+            the file is damaged and less than a second of it decodes; and what `probe` raises. The sink may have got
+            blocks already.
         OSError: if it cannot be opened.
     """
     with opened(file) as name:

@@ -53,7 +53,8 @@ class Outlet:
         if self.max_frames is not None and self.frames + len(block) > self.max_frames:
             limit_s = self.max_frames / self.info.sample_rate_hz
             what = f"the recording is longer than the limit of {limit_s:.0f} s ({self.max_frames} frames)"
-            raise AudioError("too_long", what, "Split it; or raise --max_hours and scan it once with --force --track_ids.")
+            advice = "Split it; or raise --max_hours and scan it once with --force --track_ids."
+            raise AudioError("too_long", what, advice)
         if self.float_pcm and not is_finite(block):
             bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
             if not self.non_finite:
