@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 from collections.abc import Sequence
+from typing import NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
 
@@ -29,7 +30,10 @@ def parse(argv: Sequence[str]) -> PipelineOptions:
 
     Raises:
         MisuseError: naming a flag that nobody knows, and the likeliest one meant.
+        SystemExit: after the help that was asked for.
     """
+    if {"-h", "--help"} & set(argv):
+        _help()
     known = {f"--{name}" for cls in [PipelineOptions, *PipelineOptions.__subclasses__()] for name in _flags_of(cls)}
     for argument in argv:
         flag = argument.split("=")[0]
@@ -43,6 +47,17 @@ def parse(argv: Sequence[str]) -> PipelineOptions:
     runner = options.view_as(StandardOptions)
     runner.runner = runner.runner or flags.LOCAL_RUNNER
     return options
+
+
+def _help() -> NoReturn:
+    parser = argparse.ArgumentParser(
+        "python -m pipelines.scan",
+        usage="python -m pipelines.scan --input=CATALOGUE --output=FOLDER [flags]",
+        description="Scan a catalogue. Besides these flags it takes all of Beam's.",
+    )
+    flags.add_flags(parser)
+    parser.print_help()
+    raise SystemExit(0)
 
 
 def _flags_of(cls: type[PipelineOptions]) -> set[str]:

@@ -7,27 +7,36 @@
     songscan models                         which models there are; check one of your own, build those that are known
     songscan doctor                         see that everything is here that a scan needs
 
-Exit status: 0 done, 1 failed, 2 misuse, 130 interrupted. What a command needs is imported when it runs.
+Exit status: 0 done, 1 failed, 2 misuse, 130 interrupted. What a command needs is imported when it runs: nothing here
+takes long before `entry` has taken charge of Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import itertools
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from pipelines import options
-from pipelines.outcome import DONE, exit_status
+from pipelines.outcome import DONE, INTERRUPTED, exit_status
 from pipelines.version import VERSION
-from transforms.errors import MisuseError
+from transforms.errors import MisuseError, RunError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SCAN_USAGE = "songscan scan INPUT OUTPUT [flags]"
 
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line; each subcommand's function is its `run`."""
+    from pipelines import options
+
     top = argparse.ArgumentParser(prog="songscan", description="Listens to every recording of a music catalogue once.")
     top.add_argument("--version", action="version", version=f"songscan {VERSION}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
@@ -38,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     scan = command("scan", _scan, "Scan a catalogue. Besides these flags it takes all of Beam's.")
-    scan.usage = "songscan scan INPUT OUTPUT [flags]"
+    scan.usage = SCAN_USAGE
     options.add_flags(scan)
     show = command("show", _show, "Show what was found: in the whole catalogue, or about one track.")
     show.add_argument("output", metavar="OUTPUT")
@@ -77,94 +86,153 @@ def _add_models(models: argparse.ArgumentParser) -> None:
     build.add_argument("folder", metavar="FOLDER", help="of: pip install --no-deps --target FOLDER musicnn==0.1.0")
 
 
+def _page() -> Console:
+    """The terminal, for pages that may be cut short (`songscan show | head`)."""
+    from pipelines.visible import Page
+
+    return Page()
+
+
 def _scan(argv: Sequence[str]) -> int:
     from pipelines.launch import launch
 
+    return launch(_placed(argv))
+
+
+def _placed(argv: Sequence[str]) -> list[str]:
+    """The command line with INPUT and OUTPUT, which come first, made flags."""
     places = list(itertools.takewhile(lambda argument: not argument.startswith("-"), argv))
+    flags = argv[len(places) :]
     if len(places) > 2:
-        raise MisuseError(f"unexpected argument {places[2]!r}", "usage: songscan scan INPUT OUTPUT [flags]")
-    named = [f"{flag}={place}" for flag, place in zip(("--input", "--output"), places, strict=False)]
-    return launch([*named, *argv[len(places) :]])
+        raise MisuseError(f"unexpected argument {places[2]!r}", f"usage: {SCAN_USAGE}")
+    given = {flag.split("=")[0] for flag in flags}
+    missing = [name for name in ("INPUT", "OUTPUT")[len(places) :] if f"--{name.lower()}" not in given]
+    if missing:
+        before = f" before {flags[0]}" if flags else ""
+        raise MisuseError(
+            f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing{before}",
+            f"INPUT and OUTPUT come first, and flags after them: {SCAN_USAGE}",
+        )
+    return [*(f"{flag}={place}" for flag, place in zip(("--input", "--output"), places, strict=False)), *flags]
 
 
 def _show(args: argparse.Namespace) -> int:
     from pipelines.report import show
 
-    show(args.output, args.track, console=Console())
+    show(args.output, args.track, console=_page())
     return DONE
 
 
 def _query(args: argparse.Namespace) -> int:
     from pipelines import query
 
-    query.query(args.output, args.sql, args.format, Console())
+    query.query(args.output, args.sql, args.format, _page())
     return DONE
 
 
 def _schema(_: argparse.Namespace) -> int:
     from pipelines import query
 
-    query.schema(Console())
+    query.schema(_page())
     return DONE
 
 
 def _models(_: argparse.Namespace) -> int:
     from pipelines.models_page import list_models
 
-    return list_models(Console())
+    return list_models(_page())
 
 
 def _check_model(args: argparse.Namespace) -> int:
     from pipelines.models_page import check_model
 
-    return check_model(Console(), args.uri)
+    return check_model(_page(), args.uri)
 
 
 def _build_models(args: argparse.Namespace) -> int:
     from pipelines.models_page import build_models
 
-    build_models(Console(), args.folder)
+    build_models(_page(), args.folder)
     return DONE
 
 
 def _doctor(args: argparse.Namespace) -> int:
     from pipelines.doctor import doctor
 
-    return doctor(Console(), args.output, fast=args.fast)
+    return doctor(_page(), args.output, fast=args.fast)
+
+
+@contextlib.contextmanager
+def _locked(output: str) -> Iterator[None]:
+    """The lock of an output whose tables are rewritten; a disk that is full to the last byte has no room for it."""
+    from pipelines.lock import lock
+
+    try:
+        with lock(output):
+            yield
+    except OSError as error:
+        raise RunError(
+            f"cannot write to {output}: {error.strerror or error}",
+            "nothing is lost: free some space, and run the same command again",
+        ) from error
 
 
 def _compact(args: argparse.Namespace) -> int:
-    from pipelines.lock import lock
     from transforms import parts
     from transforms.compact import compact
 
     parts.check_output(args.output)
-    with lock(args.output):
+    with _locked(args.output):
         done = compact(args.output)
-    Console().print(str(done), highlight=False)
+    _page().print(str(done), highlight=False)
     return DONE
 
 
 def _prune(args: argparse.Namespace) -> int:
-    from pipelines.lock import lock
     from transforms import parts
     from transforms.compact import prune
 
     parts.check_output(args.output)
-    with lock(args.output):
+    with _locked(args.output):
         superseded = prune(args.output, yes=args.yes)
     verb = "removed" if args.yes else "superseded (--yes removes them)"
     for name, count in superseded.items():
-        Console().print(f"{name}: {count:,} {verb}", highlight=False)
+        _page().print(f"{name}: {count:,} {verb}", highlight=False)
     return DONE
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from pipelines.demo import make_demo
+    from pipelines.demo import expectations, make_demo
 
-    made = make_demo(args.folder)
-    Console().print(f"{len(made)} files in {args.folder}", highlight=False)
+    _check_demo(args.folder, [track.name for track in expectations() if track.outcome == "written"])
+    try:
+        made = make_demo(args.folder)
+    except OSError as error:
+        raise RunError(
+            f"cannot make the demonstration in {args.folder!r}: {error.strerror or error}",
+            "give a folder that may be written to, on a disk with 50 MB of space; what was made already is kept",
+        ) from error
+    _page().print(f"{len(made)} files in {args.folder}", highlight=False, markup=False)
     return DONE
+
+
+def _check_demo(folder: str, tracks: Sequence[str]) -> None:
+    """Refuses what is no folder, and somebody else's: the demonstration's files would be mixed with those there.
+
+    Only `tracks` tell that a folder is the demonstration's: many a folder has a cover.jpg.
+    """
+    if not folder:
+        raise MisuseError("FOLDER is empty: ''", "perhaps a variable of the shell is not set; songscan demo FOLDER")
+    if not os.path.lexists(folder):
+        return
+    if not os.path.isdir(folder):
+        raise MisuseError(f"{folder!r} is no folder", "give a new folder for the demonstration")
+    there = sorted(os.listdir(folder))
+    if there and not any(os.path.exists(os.path.join(folder, track)) for track in tracks):
+        raise MisuseError(
+            f"{folder!r} is not empty, and no demonstration of songscan: it holds {there[0]!r}",
+            "give a new or an empty folder, or the demonstration's files would be mixed with those there",
+        )
 
 
 def main(argv: Sequence[str]) -> int:
@@ -180,7 +248,25 @@ def entry() -> None:
     for stream in (sys.stdout, sys.stderr):  # a terminal without Unicode must not end a page at the first Chinese title
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(exit_status(main, sys.argv[1:]))
+    pressed: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else the caller has it ignored, as nohup may
+    if ours:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        status = exit_status(main, sys.argv[1:])
+    except BaseException:
+        if not pressed:
+            raise
+        print("songscan: interrupted", file=sys.stderr)
+        status = INTERRUPTED  # libraries make other errors of it, and it may be pressed twice
+    if ours:  # all is said: from here on Ctrl-C just ends the process, which shells call 130 as well
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from datetime import UTC, datetime
 
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from pipelines.outcome import DONE, FAILED, INTERRUPTED
 from pipelines.progress import clock
+from pipelines.visible import command
 from transforms import changes, tables
 from transforms.ledger import Plan
 from transforms.records import Run, TrackFacts
@@ -92,7 +94,7 @@ def tell_run(run: Run, output: str, console: Console) -> None:
     if len(run.messages) > _TOLD:
         console.print(f"... and {len(run.messages) - _TOLD} more notes", highlight=False)
     tell_failures(run, output, console)
-    console.print(f"see it: songscan show {output}", highlight=False, soft_wrap=True)
+    console.print(f"see it: {command()} show {escape(shlex.quote(output))}", highlight=False, soft_wrap=True)
 
 
 def tell_failures(run: Run, output: str, console: Console) -> None:

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import difflib
 import json
+import os
 import shutil
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +23,7 @@ from rich.console import Console
 
 from pipelines.closing import note_changes, outcomes, shortened, status_of, tell_run
 from pipelines.lock import lock, temporary_folder
-from pipelines.options import LOCAL_RUNNER, REMOTE_RUNNERS, ScanSettings, parse_scan
+from pipelines.options import LOCAL_RUNNER, LOCAL_RUNNERS, REMOTE_RUNNERS, ScanSettings, parse_scan
 from pipelines.planning import cores, make_plan, new_run_id, show_plan, tell_plan
 from pipelines.progress import Progress
 from pipelines.supervise import PIPELINE, Interrupt, Worker, watch
@@ -31,6 +35,14 @@ from transforms.model_files import is_shipped
 from transforms.records import Run
 from transforms.shares import Share, remaining
 from transforms.store import write_table
+
+
+class _Terminal(Console):
+    """Falls silent when nobody reads any more: `songscan scan ... | head -1` must not end a scan in its middle."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @dataclass
@@ -128,6 +140,8 @@ def launch(argv: Sequence[str], command: Sequence[str] = PIPELINE) -> int:
         RunError: if the run cannot go on.
     """
     settings, beam_flags = parse_scan(argv)
+    if settings.plan:
+        return tell_only(settings, argv, beam_flags)
     if runner_of(beam_flags) in REMOTE_RUNNERS:
         from pipelines.submit import submit  # imports Beam
 
@@ -135,11 +149,27 @@ def launch(argv: Sequence[str], command: Sequence[str] = PIPELINE) -> int:
         return submit(settings, argv)
     count, more = local_workers(beam_flags)
     check_places(settings)
-    console = Console()
-    if settings.plan:
-        return show_plan(settings, console)
+    console = _Terminal()
     with lock(settings.output) as lock_fd, temporary_folder(settings.output):
         return scan(Launch(settings, [*argv, *more], console, lock_fd, command), count)
+
+
+def tell_only(settings: ScanSettings, argv: Sequence[str], beam_flags: Sequence[str]) -> int:
+    """Says what a scan would do (`--plan`), on whatever runner, and refuses what a scan would refuse."""
+    from pipelines.beam_options import parse  # imports Beam, which takes seconds: but it alone knows its flags
+
+    parse(argv)
+    if runner_of(beam_flags) in REMOTE_RUNNERS:
+        check_remote(settings, runner_of(beam_flags))
+    else:
+        local_workers(beam_flags)
+        check_places(settings)
+    with contextlib.ExitStack() as stack:
+        if gcs.is_gcs(settings.output):
+            from pipelines.submit import mirrored
+
+            settings = dataclasses.replace(settings, output=stack.enter_context(mirrored(settings.output)))
+        return show_plan(settings, _Terminal())
 
 
 def _beam_flag(beam_flags: Sequence[str], name: str) -> str | None:
@@ -150,8 +180,28 @@ def _beam_flag(beam_flags: Sequence[str], name: str) -> str | None:
 
 
 def runner_of(beam_flags: Sequence[str]) -> str:
-    """The runner that Beam's flags name; by default, the pinned local one."""
-    return _beam_flag(beam_flags, "runner") or LOCAL_RUNNER
+    """The runner that Beam's flags name, as Beam spells it; by default, the pinned local one.
+
+    Raises:
+        MisuseError: if Beam has no such runner. (Whether there is one of a dotted name, Beam finds out.)
+    """
+    named = _beam_flag(beam_flags, "runner") or LOCAL_RUNNER
+    if "." in named:
+        return named
+    known = {_stem(runner): runner for runner in (*LOCAL_RUNNERS, *REMOTE_RUNNERS)}
+    runner = known.get(_stem(named))
+    if runner is None:
+        near = difflib.get_close_matches(_stem(named), known, n=1)
+        meant = f"did you mean {known[near[0]]}? " if near else ""
+        raise MisuseError(
+            f"--runner={named} is no runner that songscan knows",
+            f"{meant}There are {', '.join(known.values())}; any other needs its full name, PACKAGE.MODULE.CLASS",
+        )
+    return runner
+
+
+def _stem(runner: str) -> str:
+    return runner.lower().removesuffix("runner")  # Beam is as lenient
 
 
 def local_workers(beam_flags: Sequence[str]) -> tuple[int, list[str]]:

@@ -6,6 +6,7 @@ through pipelines/visible.py: ids and titles are hostile input. Fits 80 columns;
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -16,13 +17,13 @@ from rich.text import Text
 
 from pipelines.tag_shares import print_shares
 from pipelines.track_page import find_track, print_track
-from pipelines.visible import bar, cell, clock, count, moment, size, visible
+from pipelines.visible import bar, brief, clock, command, count, lasting, moment, size, visible
 from transforms import tables
 
 WORST_TRACKS = 10
 LAST_RUNS = 5
 EXAMPLES = 5
-LOUDNESS_STEP_LU = 3
+LOUDNESS_STEP_LU, QUIETEST_LUFS = 3, -60  # of the bars; one more is for what is above 0, one for what is below
 
 #: What was found: in words, and the condition over the tables `present` (tracks) and `quality`, joined as f.
 FINDINGS = (
@@ -70,9 +71,9 @@ def _print_catalogue(console: Console, connection: Any, output: str) -> None:
     _gather(connection)
     for section in _SECTIONS:
         section(console, connection)
-    console.print(
-        Text("\nOne track: songscan show OUTPUT TRACK.  More: songscan query OUTPUT 'SELECT ...'", style="dim")
-    )
+    songscan, here = command(), visible(shlex.quote(output))
+    for words in (f"\nOne track: {songscan} show {here} TRACK", f"More: {songscan} query {here} 'SELECT ...'"):
+        console.print(Text(words, style="dim", overflow="fold"))
 
 
 def _gather(connection: Any) -> None:
@@ -120,25 +121,25 @@ def _print_glance(console: Console, connection: Any) -> None:
     )
     assessed = _number(connection, "SELECT count(DISTINCT track_id) FROM found")
     failed = _number(connection, "SELECT count(DISTINCT track_id) FROM failures")
-    console.print(f"{count(tracks, 'track')}, {seconds / 3600:,.1f} hours, {size(size_bytes)}")
-    console.print(f"{assessed:,} assessed, {failed:,} with failures (see below)")
+    console.print(f"{count(tracks, 'track')}, {lasting(seconds)} of audio, {size(size_bytes)}")
+    console.print(f"{assessed:,} assessed, {failed:,} with failures{' (see below)' if failed else ''}")
 
 
 def _print_formats(console: Console, connection: Any) -> None:
     rows = _rows(
         connection,
-        "SELECT container, codec, count(*), sum(duration_s) / 3600, list_sort(list(DISTINCT sample_rate_hz)), "
+        "SELECT container, codec, count(*), sum(duration_s), list_sort(list(DISTINCT sample_rate_hz)), "
         "list_sort(list(DISTINCT channels)) FROM present WHERE sample_rate_hz IS NOT NULL "
         "GROUP BY ALL ORDER BY 3 DESC, 1, 2",
     )
     if not rows:
         return
     _heading(console, "Formats")
-    grid = _grid("format", "codec", "tracks", "hours", "rates, kHz", "channels", right=("tracks", "hours"))
-    for container, codec, tracks, hours, rates_hz, channels in rows:
+    grid = _grid("format", "codec", "tracks", "audio", "rates, kHz", "channels", right=("tracks", "audio"))
+    for container, codec, tracks, seconds, rates_hz, channels in rows:
         rates = " ".join(f"{rate / 1000:g}" for rate in rates_hz)
         grid.add_row(
-            cell(container), cell(codec), f"{tracks:,}", f"{hours or 0:,.1f}", rates, " ".join(map(str, channels))
+            brief(container), brief(codec), f"{tracks:,}", lasting(seconds or 0), rates, " ".join(map(str, channels))
         )
     console.print(grid)
 
@@ -152,11 +153,11 @@ def _print_runs(console: Console, connection: Any) -> None:
     if not rows:
         return
     _heading(console, "Last runs (UTC)")
-    numbers = ("listed", "written", "failed", "up to date", "hours", "took")
+    numbers = ("listed", "written", "failed", "up to date", "audio", "took")
     grid = _grid("began", "status", *numbers, right=numbers)
     for began, status, *counts, hours, wall_s in rows:
         took = clock(wall_s).split(".")[0] if wall_s is not None else "-"
-        grid.add_row(moment(began), cell(status), *(f"{n:,}" for n in counts), f"{hours:,.1f}", took)
+        grid.add_row(moment(began), brief(status), *(f"{n:,}" for n in counts), lasting(hours * 3600), took)
     console.print(grid)
 
 
@@ -170,10 +171,11 @@ def _print_scores(console: Console, connection: Any) -> None:
 
 
 def _print_loudness(console: Console, connection: Any) -> None:
-    step = LOUDNESS_STEP_LU
+    step, lowest = LOUDNESS_STEP_LU, QUIETEST_LUFS
+    within = f"greatest(least(floor(integrated_lufs / {step}) * {step}, {-step}), {lowest - step})"
     rows = _rows(
         connection,
-        f"SELECT floor(integrated_lufs / {step})::INT * {step} AS low, count(*) FROM found "
+        f"SELECT CASE WHEN integrated_lufs > 0 THEN 0 ELSE {within} END::INT AS low, count(*) FROM found "
         "WHERE isfinite(integrated_lufs) GROUP BY 1",
     )
     if not rows:
@@ -182,8 +184,9 @@ def _print_loudness(console: Console, connection: Any) -> None:
     low, median, high = _rows(connection, spread)[0][0]
     _heading(console, f"Loudness: median {median:.1f} LUFS, nine of ten tracks from {low:.1f} to {high:.1f}")
     tracks = dict(rows)
+    words = {0: f"{'above 0':>11}", lowest - step: f"{f'below {lowest}':>11}"}
     lows = range(max(tracks), min(tracks) - 1, -step)
-    _print_bars(console, [(f"{low:>4} to {low + step:>3}", tracks.get(low, 0)) for low in lows])
+    _print_bars(console, [(words.get(low, f"{low:>4} to {low + step:>3}"), tracks.get(low, 0)) for low in lows])
 
 
 def _print_bars(console: Console, lines: list[tuple[str, int]]) -> None:
@@ -202,7 +205,7 @@ def _print_findings(console: Console, connection: Any) -> None:
         query = f"SELECT count(*), arg_min(track_id, (score, track_id)) FROM found f WHERE {condition}"
         ((tracks, example),) = _rows(connection, query)
         if tracks:
-            grid.add_row(words, f"{tracks:,}", f"{100 * tracks / assessed:.1f} %", cell(example))
+            grid.add_row(words, f"{tracks:,}", f"{100 * tracks / assessed:.1f} %", brief(example))
     console.print(grid if grid.row_count else "Nothing amiss.")
 
 
@@ -217,7 +220,7 @@ def _print_worst(console: Console, connection: Any) -> None:
     _heading(console, "The worst tracks, and why")
     grid = _grid("score", "track", right=("score",))
     for score, track_id, reasons in rows:
-        told = Text.assemble(cell(track_id), *(part for words in reasons for part in ("\n- ", cell(words))))
+        told = Text.assemble(brief(track_id), *(part for words in reasons for part in ("\n- ", brief(words))))
         grid.add_row(f"{score:.0f}", told)
     console.print(grid)
 
@@ -234,8 +237,10 @@ def _print_failures(console: Console, connection: Any) -> None:
     grid = _grid("tracks", "where: what", right=("tracks",))
     for stage, reason, tracks, transient, example, error, advice in rows:
         again = " (tried again next time)" if transient else ""
-        told = Text.assemble(cell(f"{stage}: {reason}{again}"), "\n  for instance ", cell(example), ": ", cell(error))
-        grid.add_row(f"{tracks:,}", Text.assemble(told, "\n  ", cell(advice)) if advice else told)
+        told = Text.assemble(
+            brief(f"{stage}: {reason}{again}"), "\n  for instance ", brief(example), ": ", brief(error)
+        )
+        grid.add_row(f"{tracks:,}", Text.assemble(told, "\n  ", brief(advice)) if advice else told)
     console.print(grid)
 
 
@@ -249,7 +254,7 @@ def _print_duplicates(console: Console, connection: Any) -> None:
         return
     _heading(console, f"Duplicates: {count(number, 'recording')} filed more than once (the same bytes)")
     for (ids,) in _rows(connection, f"SELECT ids FROM {groups} ORDER BY len(ids) DESC, ids LIMIT {EXAMPLES}"):
-        shown = [part for i, id in enumerate(ids[:EXAMPLES]) for part in (" = " if i else "- ", cell(id))]
+        shown = [part for i, id in enumerate(ids[:EXAMPLES]) for part in (" = " if i else "- ", brief(id))]
         console.print(Text.assemble(*shown, f" and {len(ids) - EXAMPLES} more" if len(ids) > EXAMPLES else ""))
     if number > EXAMPLES:
         console.print(f"... and {number - EXAMPLES:,} more")
@@ -263,7 +268,7 @@ def _print_gone(console: Console, connection: Any) -> None:
         _heading(console, f"{words}: {count(number, 'track')}")
         newest = f"FROM tracks WHERE state = '{state}' ORDER BY time DESC, track_id LIMIT {EXAMPLES}"
         for track_id, moved_to in _rows(connection, f"SELECT track_id, moved_to {newest}"):
-            console.print(Text.assemble("- ", cell(track_id), *((" -> ", cell(moved_to)) if moved_to else ())))
+            console.print(Text.assemble("- ", brief(track_id), *((" -> ", brief(moved_to)) if moved_to else ())))
         if number > EXAMPLES:
             console.print(f"... and {number - EXAMPLES:,} more")
 

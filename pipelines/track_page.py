@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.tag_page import print_tags
-from pipelines.visible import cell, clock, count, moment, size, visible
+from pipelines.visible import brief, clock, count, moment, shortened, size, visible
 from transforms import records, tables
 from transforms.errors import MisuseError
 
@@ -108,7 +108,7 @@ def _group(console: Console, words: str, lines: list[tuple[str, Any]]) -> None:
     grid.add_column(overflow="fold")
     for name, value in lines:
         if value is not None:
-            grid.add_row(name, cell(value))
+            grid.add_row(name, brief(value))
     if grid.row_count:
         console.print(Text(f"\n{words}", style="bold"))
         console.print(grid)
@@ -233,7 +233,7 @@ def _print_table(console: Console, table: str, rows: list[dict[str, Any]]) -> No
     for name in columns:
         grid.add_column(name, overflow="fold")
     for row in rows:
-        grid.add_row(*(cell(row[name]) for name in columns))
+        grid.add_row(*(brief(row[name]) for name in columns))
     console.print()
     console.print(grid)
 
@@ -272,6 +272,6 @@ def _print_lyrics(console: Console, lyrics: str | None) -> None:
     lines = lyrics.splitlines()
     console.print(Text("\nLyrics", style="bold"))
     for line in lines[:LYRICS_LINES]:
-        console.print(Text(f"  {visible(line)}", overflow="fold"))
+        console.print(Text(f"  {shortened(visible(line))}", overflow="fold"))
     if len(lines) > LYRICS_LINES:
         console.print(f"  ... and {count(len(lines) - LYRICS_LINES, 'more line')}")

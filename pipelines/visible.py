@@ -7,6 +7,10 @@ that turn the direction of writing are shown as what they are, and nothing is ta
 from __future__ import annotations
 
 import datetime
+import os
+import shlex
+import shutil
+import sys
 import unicodedata
 from typing import Any
 
@@ -17,8 +21,17 @@ from rich.text import Text
 from models.check import Finding
 
 BAR_WIDTH = 30  # characters
+LONGEST = 300  # characters of a value that is told in brief
 _STYLES = {"ok": "green", "info": "cyan", "warn": "yellow", "fail": "bold red"}  # of findings
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # Unicode categories: controls, formats, surrogates, private, separators
+
+
+class Page(Console):
+    """A terminal that may stop reading: that is no failure (pipelines/outcome.py), as it is for rich's own."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by rich."""
+        raise BrokenPipeError
 
 
 def visible(text: str) -> str:
@@ -47,6 +60,32 @@ def cell(value: Any) -> Text:
     if isinstance(value, datetime.datetime):
         return Text(moment(value))
     return Text(visible(f"{value:.6g}" if isinstance(value, float) else str(value)), overflow="fold")
+
+
+def brief(value: Any) -> Text:
+    """`cell(value)`, cut where it gets too long to read."""
+    shown = cell(value)
+    return Text(shortened(shown.plain), overflow="fold") if len(shown) > LONGEST else shown
+
+
+def shortened(text: str) -> str:
+    """`text`, of which no more is told than can be read.
+
+    >>> shortened("la " * 1000)[LONGEST - 6:]
+    'la la ... (3,000 characters)'
+    """
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
+
+
+def command() -> str:
+    """How to call this program, for a shell: by the path by which it was called, unless its name is enough.
+
+    Right after `make`, it is in a folder where no shell looks for it. A name found on PATH arrives as a path, too.
+    """
+    called = sys.argv[0]
+    if os.path.basename(called) != "songscan" or called == shutil.which("songscan"):
+        return "songscan"
+    return shlex.quote(called)
 
 
 def print_finding(console: Console, finding: Finding) -> None:
@@ -79,6 +118,20 @@ def clock(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     start = f"{hours}:{minutes:02}" if hours else f"{minutes}"
     return f"{start}:{milliseconds // 1000:02}.{milliseconds % 1000:03}"
+
+
+def lasting(seconds: float) -> str:
+    """How much audio there is, for reading: minutes where there is less than an hour, seconds below a minute.
+
+    >>> lasting(9000), lasting(1500), lasting(213), lasting(14)
+    ('2.5 h', '25 min', '3.5 min', '14 s')
+    """
+    minutes = seconds / 60
+    if minutes >= 59.5:
+        return f"{minutes / 60:,.1f} h"
+    if minutes >= 9.95:
+        return f"{minutes:.0f} min"
+    return f"{minutes:.1f} min" if seconds >= 59.5 else f"{seconds:.0f} s"
 
 
 def count(number: int, noun: str) -> str:

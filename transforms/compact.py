@@ -8,6 +8,7 @@ next `sweep` removes the rest. Only for the holder of the output's lock.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms import parts, records, tables
+from transforms.errors import RunError, SongscanError
 
 PART_ROWS = 100_000  # a part read as a whole needs some 100 MB at most
 
@@ -44,13 +46,13 @@ def compact(output: str, *, part_rows: int = PART_ROWS) -> Compacted:
 
     Raises:
         MisuseError: if `output` is not an output of songscan.
-        RunError: if it is on Cloud Storage, or if a part is damaged.
+        RunError: if it is on Cloud Storage, if a part is damaged, or if there is no space or no permission to write.
     """
     parts.check_output(output)
     parts.sweep(output)
     before = _count(output)
     for group in _groups(output, part_rows):
-        _replace(output, group, lambda rows, _: rows)
+        _replace_or_leave(output, group, lambda rows, _: rows)
     return Compacted(parts_before=before, parts_after=_count(output))
 
 
@@ -72,7 +74,7 @@ def prune(output: str, *, yes: bool, part_rows: int = PART_ROWS) -> dict[str, in
         superseded = {t: _superseded(connection, t) for t in records.TABLES if t != "runs"}
         if yes and any(superseded.values()):
             for group in _groups(output, part_rows, whole=True):
-                _replace(output, group, lambda rows, table: _kept(connection, rows, table))
+                _replace_or_leave(output, group, lambda rows, table: _kept(connection, rows, table))
     except duckdb.Error as error:
         raise tables.reading_error(output, error) from error
     finally:
@@ -114,6 +116,24 @@ def _lengths(output: str) -> dict[str, int]:
 
 
 # One group at a time --------------------------------------------------------------------------------------------
+
+
+def _replace_or_leave(output: str, group: Sequence[str], rewrite: Rewrite) -> None:
+    """`_replace`; where the disk does not allow it, the parts stay as they are, and the unfinished ones go at once.
+
+    Raises:
+        RunError: if the disk does not allow it.
+    """
+    try:
+        _replace(output, group, rewrite)
+    except OSError as error:
+        with contextlib.suppress(OSError, SongscanError):  # else the next run sweeps
+            parts.sweep(output)
+        raise RunError(
+            f"cannot rewrite the tables of {output}: {error.strerror or error}",
+            "nothing is lost, and every table shows what it showed before. Joining parts needs as much space as they "
+            "take: free some, see that the folder may be written to, and run the same command again",
+        ) from error
 
 
 def _replace(output: str, group: Sequence[str], rewrite: Rewrite) -> None:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from pipelines.closing import shortened, status_of
-from pipelines.launch import check_places, check_remote, local_workers, runner_of
+from pipelines.launch import check_places, check_remote, launch, local_workers, runner_of
 from pipelines.lock import lock, temporary_folder
 from pipelines.options import parse_scan
 from pipelines.planning import cores
@@ -47,6 +47,34 @@ def test_workers_must_be_a_number():
 def test_the_runner_is_pinned_unless_named():
     assert runner_of([]) == "FnApiRunner"
     assert runner_of(["--runner=DataflowRunner"]) == "DataflowRunner"
+
+
+@pytest.mark.parametrize(
+    ("named", "meant"),
+    [("Bogus", "There are FnApiRunner"), ("DirectRuner", "mean DirectRunner"), ("dataflo", "mean DataflowRunner")],
+)
+def test_unknown_runners_are_refused_with_the_likely_one(named, meant):
+    with pytest.raises(MisuseError, match=f"--runner={named} (?s:.*){meant}"):
+        runner_of([f"--runner={named}"])
+
+
+def test_runners_are_named_as_leniently_as_in_beam():
+    assert runner_of(["--runner=dataflow"]) == "DataflowRunner"
+    assert runner_of(["--runner=my.own.Runner"]) == "my.own.Runner"
+
+
+@pytest.mark.parametrize("flag", ["--frce", "--max_track=2", "--runner=Bogus", "--direct_num_workers=many"])
+def test_a_plan_refuses_what_a_scan_would(tmp_path, flag):
+    with pytest.raises(MisuseError, match=flag.split("=")[0]):
+        launch([f"--input={tmp_path}", f"--output={tmp_path}-out", "--plan", flag])
+
+
+def test_a_plan_for_a_remote_runner_submits_nothing(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("x")
+    assert launch([f"--input={tmp_path}/in", f"--output={tmp_path}/out", "--plan", "--runner=FlinkRunner"]) == 0
+    assert "1 listed" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
 
 
 def test_dataflow_reaches_buckets_only(tmp_path):

@@ -67,8 +67,8 @@ def output(tmp_path):
 def test_the_page_tells_all_that_a_curator_asks(output):
     said = page(output)
     for words in (
-        "5 tracks, 2.5 hours",
-        "4 assessed, 2 with failures",
+        "5 tracks, 2.5 h of audio",
+        "4 assessed, 2 with failures (see below)",
         "44.1",
         "2026-01-01 09:00:00",
         "1:15",
@@ -176,6 +176,38 @@ def test_a_terminal_without_unicode(output):
     console = Console(file=io.TextIOWrapper(raw, encoding="ascii", errors="strict"), width=80)
     show(str(output), None, console)
     assert b"####" in raw.getvalue()
+
+
+def test_loudness_outside_the_scale_takes_one_bar(tmp_path):
+    levels = [588.0, 1e6, 0.1, 0.0, -59.9, -60.1, -1e6]
+    write(tmp_path, "1", [r for i, lufs in enumerate(levels) for r in opening(f"t{i}", integrated_lufs=lufs)])
+    said = page(tmp_path)
+    assert len(said.splitlines()) < 70
+    assert [line.split()[-1] for line in said.splitlines() if "above 0" in line] == ["3"]
+    assert [line.split()[-1] for line in said.splitlines() if "below -60" in line] == ["2"]
+    assert [line.split()[-1] for line in said.splitlines() if "-3 to   0" in line] == ["1"]
+
+
+def test_endless_values_are_cut(tmp_path):
+    endless = {"title": "la" * 40_000, "error": "oh" * 40_000, "lyrics": "na" * 40_000}
+    write(tmp_path, "1", opening("a", **endless) + failure("b", **endless))
+    for said in (page(tmp_path, "a"), page(tmp_path, "b"), page(tmp_path)):
+        assert len(said.splitlines()) < 80
+    assert "(80,000characters)" in squeezed(page(tmp_path, "a"))
+
+
+def test_nothing_below_nothing_announced_and_short_is_not_zero(tmp_path):
+    write(tmp_path, "1", opening("a", **FLAC, duration_s=213.0))
+    said = page(tmp_path)
+    assert "1 track, 3.5 min of audio" in said
+    assert "0 with failures\n" in said
+
+
+def test_hints_name_the_command_as_it_was_called(output, monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.argv", [str(tmp_path / "my bin/songscan")])
+    assert "mybin/songscan'showOUT" in squeezed(page(output)).replace(str(output), "OUT")
+    monkeypatch.setattr("sys.argv", ["/x/pytest"])
+    assert "Onetrack:songscanshowOUTTRACK" in squeezed(page(output)).replace(str(output), "OUT")
 
 
 # One track ------------------------------------------------------------------------------------------------------

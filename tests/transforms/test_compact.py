@@ -9,7 +9,7 @@ import pytest
 from tests.transforms.outputs import failure, opening, put, row, write
 from transforms import parts, tables
 from transforms.compact import compact, prune
-from transforms.errors import MisuseError
+from transforms.errors import MisuseError, RunError
 from transforms.records import TABLES, Quality, Run, ScorePart, Tag, Work, arrow_schema, to_arrow
 
 VIEWS = [view for table in TABLES for view in (table, f"{table}_history")]
@@ -57,6 +57,20 @@ def test_parts_stay_below_the_wanted_length_and_long_ones_are_left(tmp_path):
     lengths = [pq.read_metadata(p).num_rows for p in tables.committed_parts(str(tmp_path), "work")]
     assert sorted(lengths) == [1, 3, 3, 8]
     assert (tmp_path / "tables/work/long.parquet").exists()
+
+
+def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
+    make(tmp_path)
+    before, files = state(tmp_path), sorted(tmp_path.rglob("*.parquet"))
+    full = OSError(28, "No space left on device")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(full))
+        with pytest.raises(RunError, match=r"No space left(?s:.*)nothing is lost"):
+            compact(str(tmp_path))
+    assert sorted(tmp_path.rglob("*.parquet")) == files
+    assert state(tmp_path) == before
+    compact(str(tmp_path))
+    assert state(tmp_path) == before
 
 
 class Killed(BaseException):
