@@ -109,7 +109,9 @@ def scan(music: Path, output: Path, *flags: str) -> float:
 
 def _timed(command: list[str]) -> float:
     started = time.perf_counter()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    # One thread for each worker, or a single worker would take all cores and hide what a second one brings.
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), "1")
+    environment = {**os.environ, **one}
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment)
     return time.perf_counter() - started
 

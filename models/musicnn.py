@@ -7,8 +7,9 @@ reaches 256 samples to either side of its 186 hops: 48,128 samples every 47,872.
 
 Here the layers are in another order than in the publication: the maximum over frequency is taken before bias,
 rectifier and batch normalisation, all of which are monotonic (rising, or falling where the normalisation's scale is
-negative: there kernel and maximum change their sign). The result is the same to rounding, and a third of
-the time is spared.
+negative: there kernel and maximum change their sign). And filters that weight decay has brought to nothing (weights
+below 1e-29; 398 of the first 561 of MSD, 164 of MTT) are not computed: they give the same for any input. The result is
+the same to rounding.
 
 Known difference from the package: it keeps mel powers in 16-bit floats, which overflow above 6.5 once they are
 multiplied by 10,000; loud music then gives NaN there. Here they stay in 32 bits.
@@ -33,6 +34,7 @@ from models.saved import save
 RATE_HZ, FRAME, HOP, BANDS, FRAMES = 16_000, 512, 256, 96, 187
 LEAD_IN = FRAME // 2
 WINDOW = (FRAMES - 1) * HOP + FRAME  # 48,128 samples
+DEAD = 1e-20  #: of a filter's largest weight; there is none between 1e-29 and 1e-15
 EPSILON = 1e-3  #: of batch normalisation, as the publication's TensorFlow had it
 NETWORKS = ("MSD_musicnn", "MTT_musicnn")
 
@@ -82,11 +84,12 @@ def _pooled_conv(weights: Weights, number: int, image: Any, padding: str) -> Any
     scale, offset = _affine(weights, f"_{number + 1}")
     sign = np.where(scale < 0, -1, 1).astype(np.float32)
     kernel = weights[f"conv2d{name}/kernel"] * sign
-    convolved = _fixed(
-        layers.Conv2D(kernel.shape[-1], kernel.shape[:2], padding=padding, use_bias=False), image, kernel
-    )
-    highest = layers.MaxPooling2D((1, convolved.shape[2]))(convolved)[:, :, 0, :]
-    return ops.relu(highest * sign + weights[f"conv2d{name}/bias"]) * scale + offset
+    live = np.abs(kernel).max(axis=(0, 1, 2)) > DEAD
+    layer = layers.Conv2D(int(live.sum()), kernel.shape[:2], padding=padding, use_bias=False)
+    convolved = _fixed(layer, image, kernel[..., live])
+    highest = layers.MaxPooling2D((1, convolved.shape[2]))(convolved)[:, :, 0, :]  # [batch, frames, live filters]
+    among_all = ops.matmul(highest, np.eye(len(live), dtype=np.float32)[live])  # [batch, frames, filters]
+    return ops.relu(among_all * sign + weights[f"conv2d{name}/bias"]) * scale + offset
 
 
 def _conv_over_time(weights: Weights, number: int, features: Any) -> Any:
