@@ -25,7 +25,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms import records
+from transforms import records, schemas
 from transforms.catalogue import list_catalogue
 from transforms.ledger import plan
 from transforms.records import OK, Task
@@ -96,7 +96,7 @@ def _part(table: str, entries: list[dict[str, Any]]) -> pa.Table:
         "title": "A Title of Usual Length",
         "container": "mp3",
     }
-    schema = records.arrow_schema(records.TABLES[table])
+    schema = schemas.arrow_schema(records.TABLES[table])
     rows = []
     for entry in entries:
         digest = hashlib.sha256(entry["track_id"].encode()).hexdigest()

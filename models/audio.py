@@ -30,6 +30,7 @@ from models.formats import (
     opened,
     sndfile_info,
 )
+from models.measures.blocks import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS
 from models.ogg import first_hole, first_page, last_page, rest
 from models.packets import MAX_GAP_S, Outlet, TimeLine, block_frames, decode_packets
 
@@ -49,8 +50,6 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.float32]
 
-RATES_HZ = (8_000, 192_000)
-MOST_CHANNELS = 8
 MIN_DAMAGED_S = 1.0  #: a damaged file with less than this is refused
 CLAIM_SLACK_S = 0.1  #: headers of lossy formats count delay and padding, or whole milliseconds
 
@@ -118,10 +117,10 @@ def read(file: PathOrFd) -> tuple[FloatArray, Decoded]:
 
 def _supported(info: AudioInfo) -> AudioInfo:
     """`info`, if its rate and channels are what the measures know. Raises AudioError `unsupported`."""
-    low, high = RATES_HZ
-    if low <= info.sample_rate_hz <= high and info.channels <= MOST_CHANNELS:
+    if LOWEST_RATE_HZ <= info.sample_rate_hz <= HIGHEST_RATE_HZ and info.channels <= MOST_CHANNELS:
         return info
-    what = f"{info.channels} channels at {info.sample_rate_hz} Hz; 1 to {MOST_CHANNELS} at {low} to {high} Hz are taken"
+    taken = f"1 to {MOST_CHANNELS} at {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz are taken"
+    what = f"{info.channels} channels at {info.sample_rate_hz} Hz; {taken}"
     raise AudioError("unsupported", what, "Mix or resample a copy of it for the catalogue. Or is its header damaged?")
 
 

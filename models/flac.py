@@ -70,12 +70,16 @@ def decode_flac(name: str, context: Any, line: TimeLine, total_frames: int | Non
             good_bytes += size_bytes
             end_byte = start.at_byte + size_bytes
         rest_bytes = file.seek(0, 2) - end_byte
-    missing = (total_frames or 0) - line.position
+    # What broke off is no part of the time line; what is there, but damaged, is.
+    lost = -(-rest_bytes * line.decoded_frames // good_bytes) if good_bytes else 0
+    _end(line, (total_frames or 0) - line.position, -(-lost // max(block, 1)) * block)
+
+
+def _end(line: TimeLine, missing: int, lost: int) -> None:
+    """Ends the time line; where the header claims `missing` frames more, `lost` of them at most become silence."""
     if missing > 0:
         line.damaged()
-        # What broke off is no part of the time line; what is there, but damaged, is.
-        lost = -(-rest_bytes * line.decoded_frames // good_bytes) if good_bytes else 0
-        line.silence(min(missing, -(-lost // max(block, 1)) * block))
+        line.silence(min(missing, lost))
     line.finish(None)
 
 

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from models.card import PRETRAINED, Input, ModelCard, ModelError, Output, pretrained, read_card
 from models.check import Finding, check
+from pipelines.machine import TENSORFLOW
 from pipelines.outcome import DONE, FAILED
 from pipelines.visible import cell, count, print_finding, visible
 from transforms.errors import RunError
@@ -98,7 +99,7 @@ def check_task(card: ModelCard) -> Iterator[Finding]:
 def _loaded(uri: str) -> Any:
     """The model, a LoadedModel."""
     folder = local_model(uri)
-    _quiet()
+    _as_in_a_scan()
     from models.saved import LoadedModel
 
     return LoadedModel(folder)
@@ -113,7 +114,7 @@ def build_models(console: Console, folder: str, root: Path = PRETRAINED) -> None
     Raises:
         RunError: if the package is not there, or not whole.
     """
-    _quiet()
+    _as_in_a_scan()
     from models import musicnn
 
     try:
@@ -124,9 +125,9 @@ def build_models(console: Console, folder: str, root: Path = PRETRAINED) -> None
         console.print(Text.assemble(("built", "green"), "  ", visible(str(path)), overflow="fold"))
 
 
-def _quiet() -> None:
-    """Has TensorFlow, which must not be imported yet, keep its remarks on the machine to itself."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+def _as_in_a_scan() -> None:
+    """Has TensorFlow, which must not be imported yet, start as it does for a scan: quiet, and by the same kernels."""
+    os.environ.update({**TENSORFLOW, **os.environ})
 
 
 # Words ----------------------------------------------------------------------------------------------------------

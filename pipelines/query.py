@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.visible import cell
-from transforms import records, tables
+from transforms import records, schemas, tables
 from transforms.errors import MisuseError, SongscanError
 
 FORMATS = ("table", "csv", "json")
@@ -120,7 +120,7 @@ def _columns_in_question(message: str) -> str:
     """The columns of the tables that the SQL in DuckDB's `message` names."""
     words = set(re.findall(r"\w+", message))
     named = [name for name in records.TABLES if {name, f"{name}_history"} & words]
-    lists = [f"Columns of {name}: {', '.join(records.arrow_schema(records.TABLES[name]).names)}" for name in named]
+    lists = [f"Columns of {name}: {', '.join(schemas.arrow_schema(records.TABLES[name]).names)}" for name in named]
     return ". ".join(lists) or "See the columns and their types with `songscan schema`"
 
 
@@ -195,7 +195,7 @@ def schema(console: Console | None = None) -> None:
     for name, record in records.TABLES.items():
         console.print(Text(name, style="bold"), Text((record.__doc__ or "").splitlines()[0]))
         grid = Table("column", "type", "meaning", show_edge=False, pad_edge=False)
-        for field in records.arrow_schema(record):
+        for field in schemas.arrow_schema(record):
             optional = ", may be null" if field.nullable else ""
             grid.add_row(
                 Text(field.name), Text(type_words(field.type) + optional), Text(field.metadata[b"doc"].decode())

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipelines.machine import TENSORFLOW
 from pipelines.outcome import MISUSE
 from pipelines.progress import Progress, Tally
 from transforms.errors import MisuseError, RunError
@@ -68,7 +69,6 @@ class Worker:
         }
         # BLAS threads spin while they wait: on products as small as ours, they triple the processor time.
         limits = {"TF_NUM_INTRAOP_THREADS": str(self.threads), "TF_NUM_INTEROP_THREADS": "1"}
-        limits["TF_ENABLE_ONEDNN_OPTS"] = "1"  # off by default on AMD's processors, where it halves the time as well
         limits |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         with open(self.log, "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(
@@ -79,7 +79,7 @@ class Worker:
                 text=True,
                 pass_fds=[self.lock_fd],
                 start_new_session=True,  # Ctrl-C is for the launcher, which ends the pipeline in order
-                env={"TF_CPP_MIN_LOG_LEVEL": "2", **limits, **os.environ},
+                env={**TENSORFLOW, **limits, **os.environ},
             )
 
     def go(self, share: Share | None) -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from pipelines.tag_page import print_tags
 from pipelines.visible import brief, clock, count, moment, shortened, size, visible
-from transforms import records, tables
+from transforms import records, schemas, tables
 from transforms.errors import MisuseError
 
 CANDIDATES = 10  # shown when a part of an id fits several
@@ -223,7 +223,7 @@ def _print_table(console: Console, table: str, rows: list[dict[str, Any]]) -> No
     """A table without a group of its own, as it is."""
     if not rows:
         return
-    stamps = {field for field in records.arrow_schema(records.Row).names if not field.startswith("model")}
+    stamps = {field for field in schemas.arrow_schema(records.Row).names if not field.startswith("model")}
     columns = [name for name in rows[0] if name not in stamps]
     if len(columns) > MOST_COLUMNS:
         for row in rows:

@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms import parts, records, tables
+from transforms import parts, records, schemas, tables
 from transforms.errors import RunError, SongscanError
 
 PART_ROWS = 100_000  # a part read as a whole needs some 100 MB at most
@@ -154,7 +154,7 @@ def _replace(output: str, group: Sequence[str], rewrite: Rewrite) -> None:
 
 def _read(output: str, table: str, paths: Sequence[str]) -> pa.Table:
     """The rows of `paths` with all columns that any of them has: a newer songscan may have written some."""
-    schema = records.arrow_schema(records.TABLES[table]) if table in records.TABLES else pa.schema([])
+    schema = schemas.arrow_schema(records.TABLES[table]) if table in records.TABLES else pa.schema([])
     read = [tables.read_part(output, path) for path in paths]
     if all(rows.schema.equals(schema) for rows in read):
         return pa.concat_tables([schema.empty_table(), *read])

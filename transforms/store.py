@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from transforms import gcs
 from transforms.errors import RunError
-from transforms.records import TABLE_OF, TABLES, Report, Row, to_arrow
+from transforms.records import TABLE_OF, TABLES, Report, Row
+from transforms.schemas import to_arrow
 
 
 def write_part(output: str, reports: Sequence[Report], run_id: str) -> str:

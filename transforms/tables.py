@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from transforms import records
+from transforms import records, schemas
 from transforms.errors import RunError, SongscanError
 from transforms.parts import committed_names, committed_parts, part_path, sweep
 
@@ -116,7 +116,7 @@ def read_part(output: str, path: str) -> Any:
 
 def _create_parts_view(connection: Any, output: str, table: str, paths: Sequence[str]) -> None:
     # Old parts lack newer columns, and a table may have no part yet: an empty table brings the columns and their order.
-    columns = records.arrow_schema(records.TABLES[table]).empty_table()
+    columns = schemas.arrow_schema(records.TABLES[table]).empty_table()
     connection.from_arrow(columns).create(f"parts.{table}_columns")
     rows = f" UNION ALL BY NAME {scan_sql(output, paths)}" if paths else ""
     connection.execute(f"CREATE VIEW parts.{table} AS SELECT * FROM parts.{table}_columns{rows}")

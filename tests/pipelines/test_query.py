@@ -8,7 +8,8 @@ from rich.console import Console
 from pipelines.query import query, schema
 from tests.transforms.outputs import failure, opening, put, row, write
 from transforms.errors import MisuseError, RunError
-from transforms.records import TABLES, Quality, Run, ScorePart, Work, arrow_schema, to_arrow
+from transforms.records import TABLES, Quality, Run, ScorePart, Work
+from transforms.schemas import arrow_schema, to_arrow
 
 HOSTILE = "[bold]x\n\x1b[31m\u202e名曲"
 

@@ -7,7 +7,8 @@ from pipelines.report import show
 from tests.transforms.outputs import failure, opening, put, row, write
 from transforms import records
 from transforms.errors import MisuseError
-from transforms.records import Quality, Run, ScorePart, TrackFacts, Work, to_arrow
+from transforms.records import Quality, Run, ScorePart, TrackFacts, Work
+from transforms.schemas import to_arrow
 
 HOSTILE = [
     "../../x",

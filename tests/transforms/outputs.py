@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms import records
+from transforms import records, schemas
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 FILLERS: dict[Any, Any] = {str: "", int: 0, float: 0.0, bool: False, datetime: START}
@@ -50,7 +50,7 @@ def write(output: Any, name: str, rows: Sequence[Any], *, commit: bool = True) -
     for table, record in records.TABLES.items():
         of_table = [r for r in rows if type(r) is record]
         if (of_table and table != "work") or (commit and table == "work" and rows):
-            put(output, table, name, records.to_arrow(table, of_table))
+            put(output, table, name, schemas.to_arrow(table, of_table))
 
 
 def put(output: Any, table: str, name: str, rows: pa.Table) -> None:

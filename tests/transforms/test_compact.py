@@ -10,7 +10,8 @@ from tests.transforms.outputs import failure, opening, put, row, write
 from transforms import parts, tables
 from transforms.compact import compact, prune
 from transforms.errors import MisuseError, RunError
-from transforms.records import TABLES, Quality, Run, ScorePart, Tag, Work, arrow_schema, to_arrow
+from transforms.records import TABLES, Quality, Run, ScorePart, Tag, Work
+from transforms.schemas import arrow_schema, to_arrow
 
 VIEWS = [view for table in TABLES for view in (table, f"{table}_history")]
 

@@ -12,7 +12,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import storage
 
-from transforms import gcs, ledger, records
+from transforms import gcs, ledger, schemas
 from transforms.catalogue import Verdicts, list_catalogue
 from transforms.errors import MisuseError, TrackError
 from transforms.listing import AUDIO, NOT_AUDIO, UNREADABLE, Entry
@@ -178,7 +178,7 @@ def test_a_plan_may_lie_on_cloud_storage(bucket):
     put(bucket, *(f"a/{n}.mp3" for n in range(5)))
     empty = duckdb.connect(config={"threads": 1})
     for name in ("tracks", "work"):
-        empty.from_arrow(records.to_arrow(name, [])).create(f"{name}_history")
+        empty.from_arrow(schemas.to_arrow(name, [])).create(f"{name}_history")
     path, task = f"gs://{bucket.name}/plan.parquet", Task(name="quality", model_name="quality", model_version="1")
     plan = ledger.plan(list_catalogue(f"gs://{bucket.name}/a"), empty, [task], out_path=path)
     assert ledger.count_shards(path) == plan.shards == 5

@@ -10,7 +10,7 @@ from itertools import count, pairwise
 import duckdb
 import pytest
 
-from transforms import changes, ledger, records
+from transforms import changes, ledger, schemas
 from transforms.errors import MisuseError
 from transforms.listing import AUDIO, NOT_AUDIO, UNREADABLE, Entry, Listing, Notes
 from transforms.records import Problem, Task, TrackFacts, Work
@@ -68,7 +68,7 @@ def connect(tracks: list[TrackFacts], works: list[Work]) -> duckdb.DuckDBPyConne
     connection = duckdb.connect(config={"threads": 1})
     connection.execute("SET TimeZone = 'UTC'")
     for name, rows in (("tracks", tracks), ("work", works)):
-        connection.from_arrow(records.to_arrow(name, rows)).create(f"{name}_history")
+        connection.from_arrow(schemas.to_arrow(name, rows)).create(f"{name}_history")
     connection.execute(
         "CREATE VIEW tracks AS FROM tracks_history QUALIFY row_number() OVER "
         "(PARTITION BY track_id ORDER BY time DESC) = 1"

@@ -8,7 +8,8 @@ import pytest
 from tests.transforms.outputs import failure, opening, put, row, write
 from transforms import parts, tables
 from transforms.errors import MisuseError, RunError
-from transforms.records import TABLES, DeadLetter, Quality, Run, TrackFacts, Work, arrow_schema, to_arrow
+from transforms.records import TABLES, DeadLetter, Quality, Run, TrackFacts, Work
+from transforms.schemas import arrow_schema, to_arrow
 
 
 def rows_of(output, sql):
