@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from transforms.records import TABLES
+from transforms import records
 
 _SCALARS = {
     str: pa.string(),
@@ -54,5 +54,5 @@ def to_arrow(table: str, rows: Sequence[Any]) -> pa.Table:
     Raises:
         pyarrow.ArrowInvalid, pyarrow.ArrowTypeError: if a value does not fit its column.
     """
-    schema = arrow_schema(TABLES[table])
+    schema = arrow_schema(records.TABLES[table])
     return pa.Table.from_pylist([dataclasses.asdict(row) for row in rows], schema=schema)
