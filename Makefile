@@ -61,4 +61,4 @@ bench: setup
 lock:
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links \
-		--generate-hashes --extra dev --custom-compile-command "make lock" setup.py --output-file requirements.lock
+		--generate-hashes --extra dev --extra training --custom-compile-command "make lock" setup.py --output-file requirements.lock

@@ -35,12 +35,14 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "training": ["mido>=1.3", "pyworld>=0.3.5", "setuptools<81"],
         "dev": [
             "pytest>=9",
             "pytest-xdist>=3.8",
             "ruff>=0.17",
             "mypy>=2.4",
             "gcp-storage-emulator>=2026.7",
+            "mir_eval>=0.8",
             "setuptools",
         ],
     },
