@@ -35,7 +35,7 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        "training": ["mido>=1.3", "pyworld>=0.3.5", "setuptools<81"],
+        "training": ["mido>=1.3", "pyworld>=0.3.5", "setuptools<81", "tensorboard>=2.20"],
         "dev": [
             "pytest>=9",
             "pytest-xdist>=3.8",

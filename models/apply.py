@@ -1,7 +1,7 @@
 """A model applied to a whole recording: windows in, device batches through, outputs stitched by their role.
 
 Conventions. Blocks are float32 [frames, channels] at the model's rate and channels. Memory is a device batch and what
-the caller keeps: scores and embeddings are collected, waveforms flow into sinks.
+the caller keeps: scores and embeddings are collected, waveforms and masks flow into sinks.
 """
 
 from __future__ import annotations
@@ -53,28 +53,29 @@ def apply(
     model: LoadedModel,
     blocks: Iterable[FloatArray],
     frames: int,
-    waveforms: Mapping[str, Callable[[FloatArray], object]] | None = None,
+    flowing: Mapping[str, Callable[[FloatArray], object]] | None = None,
 ) -> Outputs:
     """The outputs of `model` for the recording that comes in `blocks`.
 
     Args:
         frames: the recording's length at the model's rate.
-        waveforms: by output, what takes its samples [frames, channels], block by block, `frames` in all; an output of
-            that role without a sink is dropped.
+        flowing: by output, what takes its samples [frames, channels], block by block, `frames` in all, or its masks
+            [mask frames, bins], one for each frame hop that is begun; an output of these roles without a sink is
+            dropped.
 
     Raises:
         ModelError: as `LoadedModel.predict` does.
     """
-    card, sinks = model.card, waveforms or {}
+    card, sinks = model.card, flowing or {}
     grid, stitching = grid_of(card), _Framewise(card, model.frames, frames)
-    adders = {name: OverlapAdd(grid, frames) for name in sinks}
-    collected: dict[str, list[FloatArray]] = {}
     roles = {output.name: output.role for output in card.outputs}
+    adders = {name: _adder(card, roles[name], frames) for name in sinks}
+    collected: dict[str, list[FloatArray]] = {}
     for batch in _batches(cut(blocks, grid), card.device_batch):
         for name, values in model.predict(batch).items():
             if roles[name] == "frame_scores":
                 stitching.add(name, values)
-            elif roles[name] != "waveform":
+            elif roles[name] not in ("waveform", "mask"):
                 collected.setdefault(name, []).append(values)
             elif name in sinks:
                 for window in values:
@@ -87,6 +88,16 @@ def apply(
         frames=stitching.result(),
         first_frame_s=stitching.first_s,
     )
+
+
+def _adder(card: ModelCard, role: str, frames: int) -> OverlapAdd:
+    """What puts the waveforms or masks of windows together."""
+    grid = grid_of(card)
+    if role == "waveform":
+        return OverlapAdd(grid, frames)
+    hop = card.frame_hop_samples or 1
+    of_masks = Grid(window=grid.window // hop, hop=grid.hop // hop, lead_in=grid.lead_in // hop)
+    return OverlapAdd(of_masks, -(-frames // hop))
 
 
 def _batches(windows: Iterator[FloatArray], size: int) -> Iterator[FloatArray]:

@@ -2,12 +2,17 @@
 
 Conventions. A SavedModel directory carries its card as JSON in assets.extra/card.json. Counts of samples are at the
 card's own `sample_rate_hz`. A layout names the axes of a tensor, one letter each: b batch (windows), t time (samples),
-c channels, f frames, l labels, e other features, 1 an axis of length 1. A model without `b` is called once per window.
-Tasks ask the card, never the class of a model: any SavedModel by anyone runs if somebody writes its card.
+c channels, f frames, l labels, k bins of a spectrum, e other features, 1 an axis of length 1. A model without `b` is
+called once per window. Tasks ask the card, never the class of a model: any SavedModel by anyone runs if somebody writes
+its card.
 
 How windows lie: the recording gets `lead_in_samples` of silence before and after it. Windows of `window_samples` start
 every `hop_samples` from there. What is left at the end is filled with silence (`tail` pad) or left out (drop). A
 recording too short for one window is filled with silence or repeated (`short`).
+
+How masks lie: a window has window_samples / frame_hop_samples mask frames. Frame n is for the spectrum of the
+`mask_window_samples` centred on sample (n + 1/2) * frame_hop_samples of the window, and bin k of it for
+k * sample_rate_hz / mask_window_samples Hz.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ PRETRAINED = Path(__file__).parent / "pretrained"  #: the models that ship or ar
 
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")]
 Samples = Annotated[int, Field(ge=0)]
-Role = Literal["scores", "frame_scores", "embedding", "waveform", "ignored"]
+Role = Literal["scores", "frame_scores", "embedding", "waveform", "mask", "ignored"]
 
 
 class ModelError(Exception):
@@ -60,7 +65,7 @@ class Output(_Part):
     """One output of the signature, and what is done with it.
 
     Roles: scores (one set of labels per window), frame_scores (one per frame), embedding (per window), waveform
-    (overlap-added), ignored.
+    (overlap-added), mask (0..1 for each frame and bin of a spectrum, see models/masking.py), ignored.
     """
 
     name: str = Field(description="as the signature calls it")
@@ -122,6 +127,9 @@ class ModelCard(_Part):
     frame_hop_samples: int | None = Field(
         default=None, ge=1, description="from one frame of framewise outputs to the next"
     )
+    mask_window_samples: int | None = Field(
+        default=None, ge=2, description="of the spectra that masks are for; see above"
+    )
     device_batch: int = Field(default=16, ge=1, le=4096, description="windows that go to the device at once")
     labels: tuple[Label, ...] = ()
     thresholds_chosen: str = Field(default="", description="the way in which the thresholds were chosen")
@@ -136,6 +144,11 @@ class ModelCard(_Part):
     def hop_s(self) -> float:
         """From one window to the next, seconds."""
         return self.hop_samples / self.sample_rate_hz
+
+    @property
+    def mask_shape(self) -> tuple[int, int]:
+        """Frames and bins of a mask of one window."""
+        return self.window_samples // (self.frame_hop_samples or 1), (self.mask_window_samples or 0) // 2 + 1
 
     def output_of(self, *roles: Role) -> Output:
         """The only output with one of `roles`.

@@ -23,10 +23,13 @@ def _window_problems(card: ModelCard) -> list[str]:
         )
     if 2 * card.lead_in_samples >= card.window_samples:
         found.append(f"lead_in_samples {card.lead_in_samples} must be less than half of window_samples")
-    if not any(output.role == "frame_scores" for output in card.outputs):
+    roles = {output.role for output in card.outputs}
+    if "mask" in roles:
+        found += _mask_problems(card)
+    if not roles & {"frame_scores", "mask"}:
         return found
     if card.frame_hop_samples is None:
-        found.append("frame_hop_samples is missing, though an output has the role frame_scores")
+        found.append("frame_hop_samples is missing, though an output has the role frame_scores or mask")
     elif card.hop_samples % card.frame_hop_samples:
         below = card.hop_samples // card.frame_hop_samples * card.frame_hop_samples
         found.append(
@@ -36,11 +39,30 @@ def _window_problems(card: ModelCard) -> list[str]:
     return found
 
 
+def _mask_problems(card: ModelCard) -> list[str]:
+    window, hop = card.mask_window_samples, card.frame_hop_samples
+    if window is None:
+        return ["mask_window_samples is missing, though an output has the role mask"]
+    found = []
+    if window % 2:
+        found.append(f"mask_window_samples {window} must be even")
+    if hop is not None and 2 * hop > window:
+        found.append(f"frame_hop_samples {hop} is more than half of mask_window_samples {window}: frames must overlap")
+    if hop is not None and (card.window_samples % hop or card.lead_in_samples % hop):
+        found.append(f"window_samples and lead_in_samples must be multiples of frame_hop_samples {hop}, for masks")
+    if card.tail == "drop":
+        found.append("tail is drop, which leaves the end of a recording without a mask; pad does not")
+    if any(output.role == "mask" and output.activation == "softmax" for output in card.outputs):
+        found.append("activation softmax is for labels; a mask takes sigmoid or none")
+    return found
+
+
 _AXES = {
     "waveform": ("t", "bc1"),
     "scores": ("l", "b1"),
     "frame_scores": ("fl", "b1"),
     "embedding": ("e", "b1"),
+    "mask": ("fk", "b1"),
     "constant": ("", "btc1"),
 }
 

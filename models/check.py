@@ -96,11 +96,11 @@ def hear(model: LoadedModel, recording: FloatArray) -> Heard:
     Raises:
         ModelError: as `models.apply.apply` does.
     """
-    parts: dict[str, list[FloatArray]] = {output.name: [] for output in _outputs(model.card, "waveform")}
+    parts: dict[str, list[FloatArray]] = {output.name: [] for output in _outputs(model.card, "waveform", "mask")}
     sinks = {name: blocks.append for name, blocks in parts.items()}
     given = apply(model, [recording], len(recording), sinks)
-    waveforms = {name: np.concatenate(blocks) for name, blocks in parts.items()}
-    return {**given.windows, **given.frames, **waveforms}
+    flowed = {name: np.concatenate(blocks) for name, blocks in parts.items()}
+    return {**given.windows, **given.frames, **flowed}
 
 
 def _outputs(card: ModelCard, *roles: str) -> list[Output]:
@@ -142,7 +142,7 @@ def _counts(model: LoadedModel, name: str, recording: FloatArray, heard: Heard) 
     yield Finding(status, words, remedy)
 
 
-_ROWS = {"scores": "window", "embedding": "window", "frame_scores": "frame", "waveform": "sample"}
+_ROWS = {"scores": "window", "embedding": "window", "frame_scores": "frame", "waveform": "sample", "mask": "mask frame"}
 
 
 def _count(output: Output, rows: int) -> str:
@@ -154,9 +154,11 @@ def _rows(model: LoadedModel, output: Output, frames: int) -> int:
     card, windows = model.card, grid_of(model.card).count(frames)
     if output.role == "waveform":
         return frames
+    hop = card.frame_hop_samples or 1
+    if output.role == "mask":
+        return -(-frames // hop)
     if output.role != "frame_scores":
         return windows
-    hop = card.frame_hop_samples or 1
     given = (windows - 1) * (card.hop_samples // hop) + (model.frames or 0)
     return sum(0 <= number * hop - card.lead_in_samples < frames for number in range(given))
 
@@ -185,8 +187,8 @@ def _silence(card: ModelCard, heard: Mapping[str, Heard]) -> Iterator[Finding]:
 
 
 def _response(card: ModelCard, heard: list[Heard]) -> Iterator[Finding]:
-    """Whether scores depend on what is heard, and use their range."""
-    for output in _outputs(card, "scores", "frame_scores") if len(heard) > 1 else []:
+    """Whether scores and masks depend on what is heard, and use their range."""
+    for output in _outputs(card, "scores", "frame_scores", "mask") if len(heard) > 1 else []:
         values = np.concatenate([each[output.name] for each in heard])
         low, high = float(values.min()), float(values.max())
         if np.ptp(values, axis=0).max() < LEAST_RESPONSE:

@@ -2,9 +2,10 @@
 
 Conventions. Windows are float32 [windows, samples, channels], full scale +-1.0, at the card's rate. What comes out has
 one shape per role, whatever the layout within: scores [windows, labels], frame_scores [windows, frames, labels],
-embedding [windows, features], waveform [windows, samples, channels]; scores are 0..1. TensorFlow is imported by this
-module, so import it where a model is used. How many threads TensorFlow takes is said by the environment
-(TF_NUM_INTRAOP_THREADS, TF_NUM_INTEROP_THREADS), since it must be known before TensorFlow starts.
+embedding [windows, features], waveform [windows, samples, channels], mask [windows, frames, bins]; scores and masks are
+0..1. TensorFlow is imported by this module, so import it where a model is used. How many threads TensorFlow takes is
+said by the environment (TF_NUM_INTRAOP_THREADS, TF_NUM_INTEROP_THREADS), since it must be known before TensorFlow
+starts.
 """
 
 from __future__ import annotations
@@ -22,11 +23,19 @@ import tensorflow as tf
 from tensorflow.python.saved_model import load_v1_in_v2  # what tf.saved_model.load itself uses for graphs of TF 1
 
 from models.card import CARD_PATH, Input, ModelCard, ModelError, Output, read_card
-from models.signature import input_specs, outputs_read, signature_of, sizes_of, static_size, waveform_input
+from models.signature import (
+    WHAT_SAYS_SIZES,
+    input_specs,
+    outputs_read,
+    signature_of,
+    sizes_of,
+    static_size,
+    waveform_input,
+)
 from models.windows import FloatArray
 
 SCORE_SLACK = 1e-3  #: rounding may carry a score so far beyond 0..1; it is clipped
-_CANONICAL = {"scores": "bl", "frame_scores": "bfl", "embedding": "be", "waveform": "btc"}
+_CANONICAL = {"scores": "bl", "frame_scores": "bfl", "embedding": "be", "waveform": "btc", "mask": "bfk"}
 
 
 def save(module: Any, card: ModelCard, folder: Path) -> None:
@@ -187,19 +196,19 @@ def _feed(tensor: Input, windows: FloatArray, spec: Any) -> Any:
 def _read(card: ModelCard, output: Output, value: npt.NDArray[Any], batch: int) -> FloatArray:
     """An output in the shape of its role, checked."""
     value = _in_canonical_order(card, output, value)
-    sizes = {**sizes_of(card), "b": batch}
+    sizes = {**sizes_of(card, output), "b": batch}
     for axis, size in zip(_CANONICAL[output.role], value.shape, strict=True):
         if size != sizes.get(axis, size):
             raise ModelError(
                 "wrong_shape",
                 f"output {output.name!r} of {card.name} has length {size} on axis {axis!r}, not {sizes[axis]}",
-                "Correct the card: its layout, labels, window_samples or channels",
+                f"Correct the card: its layout, {WHAT_SAYS_SIZES}",
             )
     if not np.isfinite(value).all():
         share = 1 - np.isfinite(value).mean()
         advice = "The recording drives the model out of its range: digital silence, or samples beyond full scale?"
         raise ModelError("nan_output", f"{100 * share:.3g} % of output {output.name!r} are NaN or infinite", advice)
-    return _scores(card, output, value) if output.role in ("scores", "frame_scores") else value
+    return _scores(card, output, value) if output.role in ("scores", "frame_scores", "mask") else value
 
 
 def _in_canonical_order(card: ModelCard, output: Output, value: npt.NDArray[Any]) -> FloatArray:
@@ -227,7 +236,7 @@ def _scores(card: ModelCard, output: Output, value: FloatArray) -> FloatArray:
     if low < -SCORE_SLACK or high > 1 + SCORE_SLACK:
         raise ModelError(
             "no_scores",
-            f"output {output.name!r} of {card.name} reaches from {low:.3g} to {high:.3g}, scores are 0..1",
+            f"output {output.name!r} of {card.name} reaches from {low:.3g} to {high:.3g}, {output.role} is 0..1",
             "Are these logits? Set its activation to sigmoid or softmax in the card",
         )
     return np.clip(value, 0, 1).astype(np.float32)

@@ -9,6 +9,9 @@ from typing import Any
 
 from models.card import Input, ModelCard, ModelError, Output
 
+#: The fields of a card that lengths of axes follow from.
+WHAT_SAYS_SIZES = "window_samples, channels, labels, frame_hop_samples or mask_window_samples"
+
 
 def waveform_input(card: ModelCard) -> Input:
     """The input that takes the samples."""
@@ -44,12 +47,14 @@ def outputs_read(function: Any, card: ModelCard) -> list[Output]:
     read = [output for output in card.outputs if output.role != "ignored"]
     for output in read:
         _check_type(card, "output", output.name, given[output.name].dtype)
-        _check_shape(card, "output", output.name, output.layout, given[output.name].shape, sizes_of(card))
+        _check_shape(card, "output", output.name, output.layout, given[output.name].shape, sizes_of(card, output))
     return read
 
 
-def sizes_of(card: ModelCard) -> dict[str, int]:
-    """Lengths of axes of outputs."""
+def sizes_of(card: ModelCard, output: Output) -> dict[str, int]:
+    """Lengths of axes of an output, as far as the card says them."""
+    if output.role == "mask":
+        return {**dict(zip("fk", card.mask_shape, strict=True)), "1": 1}
     return {"t": card.window_samples, "c": card.channels, "l": len(card.labels), "1": 1}
 
 
@@ -74,7 +79,7 @@ def _check_shape(card: ModelCard, kind: str, name: str, layout: str, shape: Any,
             raise ModelError(
                 "wrong_shape",
                 f"{told}; axis {axis!r} is {size}, the card says {sizes[axis]}",
-                "Correct the layout, or the card's window_samples, channels or labels",
+                f"Correct the layout, or the card's {WHAT_SAYS_SIZES}",
             )
 
 

@@ -32,6 +32,11 @@ print("\\n" + json.dumps({"version": tf.__version__, "gpus": names, "total": tot
 """
 
 
+def prepare_tensorflow() -> None:
+    """Has TensorFlow, which must not be imported yet, start as it does for a scan: quiet, and by the same kernels."""
+    os.environ.update({**TENSORFLOW, **os.environ})
+
+
 def check_tensorflow(command: Sequence[str] = (sys.executable, "-c", PROBE)) -> Iterator[Finding]:
     """TensorFlow imports and computes; the GPUs that it sees."""
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from models.card import PRETRAINED, Input, ModelCard, ModelError, Output, pretrained, read_card
 from models.check import Finding, check
-from pipelines.machine import TENSORFLOW
+from pipelines.machine import prepare_tensorflow
 from pipelines.outcome import DONE, FAILED
 from pipelines.visible import cell, count, print_finding, visible
 from transforms.errors import RunError
@@ -99,7 +99,7 @@ def check_task(card: ModelCard) -> Iterator[Finding]:
 def _loaded(uri: str) -> Any:
     """The model, a LoadedModel."""
     folder = local_model(uri)
-    _as_in_a_scan()
+    prepare_tensorflow()
     from models.saved import LoadedModel
 
     return LoadedModel(folder)
@@ -114,7 +114,7 @@ def build_models(console: Console, folder: str, root: Path = PRETRAINED) -> None
     Raises:
         RunError: if the package is not there, or not whole.
     """
-    _as_in_a_scan()
+    prepare_tensorflow()
     from models import musicnn
 
     try:
@@ -123,11 +123,6 @@ def build_models(console: Console, folder: str, root: Path = PRETRAINED) -> None
         raise RunError(error.message, error.advice) from error
     for path in built:
         console.print(Text.assemble(("built", "green"), "  ", visible(str(path)), overflow="fold"))
-
-
-def _as_in_a_scan() -> None:
-    """Has TensorFlow, which must not be imported yet, start as it does for a scan: quiet, and by the same kernels."""
-    os.environ.update({**TENSORFLOW, **os.environ})
 
 
 # Words ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,163 @@
+"""`songscan train TASK`: data in the field's layouts to a SavedModel with its card.
+
+Conventions. Everything of a run lies in its folder OUT: config.json (what was asked for; the same command again goes on
+with the run), data/ (decoded samples), checkpoint.npz, best.npz, log.jsonl, events/ (TensorBoard's), and in the end
+NAME/VERSION/, the SavedModel, and NAME-VERSION.tflite. Importing this imports Keras: pipelines/machine.py says how that
+is to be started.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import keras
+from rich.console import Console
+from rich.text import Text
+
+from models.card import Licences, Metric, ModelError
+from models.checkpoint import CheckpointError
+from models.configs import ConfigError, config, read_config, to_json
+from models.layouts import LICENCES, DataError, read_layout
+from models.separation import Separation, SeparationConfig
+from models.steps import all_devices
+from models.train import TrainConfig, train
+from pipelines.outcome import DONE
+from pipelines.training_log import TrainingLog
+from pipelines.visible import visible
+from transforms.errors import MisuseError, RunError
+
+TRAINED = ("separator",)
+
+
+@config
+class RunConfig:
+    """What a run was asked for: the file config.json.
+
+    Args:
+        data: KIND:PATH, each.
+        name: of the model; `version` as well.
+        licence: of data whose licence does not follow from its layout.
+        start: weights, best.npz of another run, to start from.
+        window_frames: of the exported model; `hop_frames` from one window to the next.
+    """
+
+    data: tuple[str, ...] = ()
+    name: str = "separator"
+    version: str = "1"
+    licence: str = ""
+    start: str | None = None
+    window_frames: int = 256
+    hop_frames: int = 224
+    train: TrainConfig = field(default_factory=TrainConfig)
+    separator: SeparationConfig = field(default_factory=SeparationConfig)
+
+
+def asked(config_file: str | None, changes: dict[str, Any]) -> RunConfig:
+    """The configuration in a file, or the default one, with what the command line says besides.
+
+    Args:
+        changes: fields of RunConfig, and `steps`; None where the command line says nothing.
+
+    Raises:
+        MisuseError: if the file cannot be used.
+    """
+    try:
+        run = read_config(RunConfig, Path(config_file)) if config_file else RunConfig()
+        said = {name: value for name, value in changes.items() if value}
+        steps = said.pop("steps", run.train.steps)
+        run = dataclasses.replace(run, **said, train=dataclasses.replace(run.train, steps=steps))
+    except ConfigError as error:
+        raise MisuseError(str(error), "songscan train separator --show_config prints all fields") from error
+    if not run.data:
+        raise MisuseError("there is nothing to train on", f"name data: --data KIND:PATH, KIND one of {_kinds()}")
+    return run
+
+
+def train_separator(console: Console, run: RunConfig, out: Path) -> int:
+    """Trains a separator, or goes on with it, and writes the model; the exit status.
+
+    Raises:
+        MisuseError: if the data is not as said, or `out` is of another run.
+        RunError: if training fails.
+    """
+    try:
+        songs = [song for source in run.data for song in read_layout(source)]
+        _remember(run, out)
+        recipe = Separation(songs, run.separator, out / "data", run.train.seed)
+        devices = all_devices()
+        with TrainingLog(console, out, run.train.steps, quiet=not devices.chief) as log:
+            start = Path(run.start) if run.start else None
+            network = train(recipe, run.train, out, log.report, devices, start)
+        if devices.chief:
+            _export(console, run, out, network, recipe)
+    except DataError as error:
+        raise MisuseError(str(error), f"data: --data KIND:PATH, KIND one of {_kinds()}") from error
+    except CheckpointError as error:
+        raise MisuseError(str(error), "a run goes on only as it was begun") from error
+    except (FloatingPointError, ModelError) as error:
+        raise RunError(str(error), "what was reached is kept in the run's folder") from error
+    return DONE
+
+
+def _kinds() -> str:
+    return ", ".join(sorted(LICENCES))
+
+
+def _remember(run: RunConfig, out: Path) -> None:
+    path = out / "config.json"
+    if path.exists():
+        begun = read_config(RunConfig, path)
+        if begun != run:
+            differing = ", ".join(_differences(dataclasses.asdict(begun), dataclasses.asdict(run)))
+            advice = f"take another --out, or --config {path} to go on with it"
+            raise MisuseError(f"{out} holds a run that was begun with other settings: {differing}", advice)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_json(run), encoding="utf-8")
+
+
+def _differences(first: dict[str, Any], second: dict[str, Any], at: str = "") -> list[str]:
+    found: list[str] = []
+    for name, value in first.items():
+        if isinstance(value, dict):
+            found += _differences(value, second[name], f"{at}{name}.")
+        elif value != second[name]:
+            found.append(f"{at}{name} was {value!r}, is {second[name]!r}")
+    return found
+
+
+def _export(console: Console, run: RunConfig, out: Path, network: keras.Model, recipe: Separation) -> None:
+    from models import masker
+
+    measured = recipe.evaluate(lambda inputs: keras.ops.convert_to_numpy(network(inputs, training=False)))
+    where = f"songs held out of {', '.join(run.data)}: {', '.join(run.separator.held_out)}"
+    metrics = [Metric(name=name, value=value, data=where, source="songscan train") for name, value in measured.items()]
+    card = masker.card(
+        run.name,
+        run.version,
+        licences(run),
+        metrics,
+        window_frames=run.window_frames,
+        hop_frames=run.hop_frames,
+    )
+    folder, phone = out / run.name / run.version, out / f"{run.name}-{run.version}.tflite"
+    masker.export(network, card, folder)
+    phone.write_bytes(masker.to_tflite(network, card.window_samples))
+    for path in (folder, phone):
+        console.print(Text.assemble(("written", "green"), "  ", visible(str(path)), overflow="fold"))
+    console.print(Text(f"Use it: songscan scan INPUT OUTPUT --tasks=stems --models={visible(str(folder))}"))
+
+
+def licences(run: RunConfig) -> Licences:
+    """Under which terms the weights stand: for research only if any of the data does, or does not say."""
+    told, research_only = [], False
+    for source in run.data:
+        words, research = LICENCES[source.partition(":")[0]]
+        told.append(words or run.licence or f"{source}: not told")
+        research_only |= research or not (words or run.licence)
+    data = "; ".join(dict.fromkeys(told))
+    weights = "for research only, as the training data" if research_only else data
+    return Licences(code="songscan's", weights=weights, training_data=data, research_only=research_only)
