@@ -7,29 +7,14 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from bench import decode, ledger, pipeline, tags
+from bench import decode, ledger, pipeline, separation, tags
+from bench.table import table
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-
-
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as a Markdown table."""
-    names = list(rows[0])
-    lines = [names, ["---"] * len(names), *([_text(row[name]) for name in names] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    return str(value)
 
 
 def _decoding() -> str:
@@ -68,6 +53,15 @@ def _tags() -> str:
     return table([tags.measure()])
 
 
+def _separation() -> str:
+    """Voice and accompaniment of stereo at 44.1 kHz, times real time of two processes of one thread: FLAC to two FLAC,
+    against the published Spleeter network (two stems, random weights) within the same frame (goal: at least as fast).
+
+    On CPUs; what the stems are worth is scored by bench.separation_mir1k and bench.separation_songs.
+    """
+    return table(separation.measure())
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "decoding": _decoding,
     "child": _child,
@@ -75,6 +69,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "memory": _memory,
     "ledger": _ledger,
     "tags": _tags,
+    "separation": _separation,
 }
 
 

@@ -1,14 +1,16 @@
-"""tf.data over audio files.
+"""tf.data over audio files, and over TFRecord files of features.
 
 Conventions. A dataset of file names goes in; what comes out has the shapes and types that are said for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 Signature = Sequence[tf.TensorSpec]
@@ -55,3 +57,40 @@ def _fitting(part: Any, spec: tf.TensorSpec) -> np.ndarray[Any, Any]:
     if not spec.shape.is_compatible_with(array.shape):
         raise ValueError(f"the function gave the shape {list(array.shape)}, the signature says {spec.shape.as_list()}")
     return array
+
+
+def write_records(path: str | os.PathLike[str], examples: Iterable[Mapping[str, npt.ArrayLike]]) -> int:
+    """Writes `examples`, arrays of numbers by name, as a TFRecord file of tf.Example, GZIP; how many they were.
+
+    Whole numbers are stored as int64, others as float32, flat: `read_records` is told the shapes.
+    """
+    count, scratch = 0, f"{os.fspath(path)}.part"
+    with tf.io.TFRecordWriter(scratch, "GZIP") as writer:
+        for example in examples:
+            features = {name: _feature(np.asarray(values)) for name, values in example.items()}
+            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+            count += 1
+    os.replace(scratch, path)
+    return count
+
+
+def read_records(paths: Sequence[str | os.PathLike[str]], shapes: Mapping[str, tf.TensorSpec]) -> Any:
+    """A tf.data.Dataset of dicts of tensors, by name, from TFRecord files that `write_records` (or anybody) made.
+
+    Args:
+        shapes: what is read: float32 or int64, of a shape that is known.
+
+    Raises, while the dataset is read:
+        tf.errors.DataLossError: if a file is cut off.
+        tf.errors.InvalidArgumentError: if an example lacks a feature, or has it in another size.
+    """
+    parts = {name: tf.io.FixedLenFeature(spec.shape, spec.dtype) for name, spec in shapes.items()}
+    names = [os.fspath(path) for path in paths]
+    records = tf.data.TFRecordDataset(names, "GZIP", num_parallel_reads=None)
+    return records.map(lambda record: tf.io.parse_single_example(record, parts), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _feature(values: npt.NDArray[Any]) -> Any:
+    if np.issubdtype(values.dtype, np.integer):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values.ravel()))
+    return tf.train.Feature(float_list=tf.train.FloatList(value=values.ravel().astype(np.float32)))
