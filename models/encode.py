@@ -7,9 +7,12 @@ Bit rates are bit/s for all channels together. libsndfile writes WAV, AIFF, FLAC
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
 
 import av
 import numpy as np
@@ -51,6 +54,7 @@ ENCODERS: dict[str, _Sndfile | _Libav] = {
     "pcm_f32le": _Sndfile("WAV", "FLOAT"),
     "pcm_f64le": _Sndfile("WAV", "DOUBLE"),
     "rf64": _Sndfile("RF64", "PCM_16"),
+    "rf64_s24le": _Sndfile("RF64", "PCM_24"),
     "aiff": _Sndfile("AIFF", "PCM_16"),
     "flac": _Sndfile("FLAC", "PCM_16"),
     "flac24": _Sndfile("FLAC", "PCM_24"),
@@ -82,7 +86,7 @@ def encode(
     Args:
         samples: [frames] or [frames, channels], float, full scale +-1.0.
         codec: `wav` (16 bit) and the `pcm_...` are WAV, `aac` and `alac` M4A, `opus` Ogg, `webm` Opus in WebM.
-        bit_rate: bit/s, for MP3, AAC, WMA and Opus in WebM; the encoder's default where None.
+        bit_rate: bit/s, for MP3, AAC, WMA and Opus; the encoder's default where None.
 
     Raises:
         AudioError: `unsupported` if the codec is unknown or refuses the rate or the number of channels.
@@ -93,17 +97,134 @@ def encode(
     """
     block = np.asarray(samples, np.float32)
     block = block[:, None] if block.ndim == 1 else block  # [frames, channels]
-    _check(codec, sample_rate_hz, block.shape[1])
-    encoder = ENCODERS[codec]
-    tags = {key: value for key, value in (("title", title), ("artist", artist)) if value is not None}
-    try:
-        if isinstance(encoder, _Sndfile):
-            _write_sndfile(path, block, sample_rate_hz, encoder, tags)
-        else:
-            _write_libav(path, block, sample_rate_hz, encoder, bit_rate, tags)
-    except (soundfile.LibsndfileError, av.error.ArgumentError) as error:
-        what = f"{codec} cannot hold {block.shape[1]} channels at {sample_rate_hz} Hz ({error})"
-        raise AudioError("unsupported", what, "Choose another codec, or downmix and resample first.") from error
+    with Encoder(
+        path, sample_rate_hz, block.shape[1], codec=codec, bit_rate=bit_rate, title=title, artist=artist
+    ) as encoder:
+        encoder.write(block)
+
+
+class Encoder:
+    """Writes an audio file block by block; a context manager, and what it wrote is whole when that ends well.
+
+    Args and errors: as `encode`.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        sample_rate_hz: int,
+        channels: int,
+        *,
+        codec: str,
+        bit_rate: int | None = None,
+        title: str | None = None,
+        artist: str | None = None,
+    ) -> None:
+        _check(codec, sample_rate_hz, channels)
+        tags = {key: value for key, value in (("title", title), ("artist", artist)) if value is not None}
+        encoder = ENCODERS[codec]
+        self._block_frames = sample_rate_hz
+        self._told = f"{codec} cannot hold {channels} channels at {sample_rate_hz} Hz"
+        self._files = contextlib.ExitStack()
+        self._file: _SndfileWriter | _LibavWriter
+        with self._explained():
+            if isinstance(encoder, _Sndfile):
+                self._file = _SndfileWriter(self._files, path, sample_rate_hz, channels, encoder, tags)
+            else:
+                self._file = _LibavWriter(self._files, path, sample_rate_hz, channels, encoder, bit_rate, tags)
+
+    def write(self, samples: FloatArray) -> None:
+        """Appends `samples` [frames, channels].
+
+        A second at a time: libsndfile overflows its stack when a long Vorbis file is written in one call.
+        """
+        with self._explained():
+            for start in range(0, len(samples), self._block_frames):
+                self._file.write(samples[start : start + self._block_frames])
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (soundfile.LibsndfileError, av.error.ArgumentError) as error:
+            advice = "Choose another codec, or downmix and resample first."
+            raise AudioError("unsupported", f"{self._told} ({error})", advice) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with self._files, self._explained():
+            if error is None:
+                self._file.finish()
+
+
+class _SndfileWriter:
+    def __init__(
+        self,
+        files: contextlib.ExitStack,
+        path: str | os.PathLike[str],
+        sample_rate_hz: int,
+        channels: int,
+        encoder: _Sndfile,
+        tags: dict[str, str],
+    ) -> None:
+        self._subtype = encoder.subtype
+        self._file = files.enter_context(
+            soundfile.SoundFile(
+                os.fspath(path), "w", sample_rate_hz, channels, format=encoder.container, subtype=encoder.subtype
+            )
+        )
+        for key, value in tags.items():
+            setattr(self._file, key, value)
+
+    def write(self, block: FloatArray) -> None:
+        self._file.write(_quantised(block, self._subtype))
+
+    def finish(self) -> None:
+        pass
+
+
+class _LibavWriter:
+    def __init__(
+        self,
+        files: contextlib.ExitStack,
+        path: str | os.PathLike[str],
+        sample_rate_hz: int,
+        channels: int,
+        encoder: _Libav,
+        bit_rate: int | None,
+        tags: dict[str, str],
+    ) -> None:
+        self._encoder, self._layout, self._rate_hz = encoder.encoder, LAYOUTS[channels], sample_rate_hz
+        file = files.enter_context(open(path, "wb"))  # noqa: SIM115
+        self._container = files.enter_context(av.open(file, "w", format=encoder.container))
+        self._container.metadata.update(tags)
+        self._stream: Any = self._container.add_stream(encoder.encoder, rate=sample_rate_hz, layout=self._layout)
+        self._written = 0
+        self._channels = channels
+        if bit_rate is not None or encoder.encoder == "wmav2":  # wmav2 has no default
+            self._stream.bit_rate = bit_rate or 64_000 * channels
+        if encoder.encoder == "wmav2":
+            # libav's decoder skips two frames, as Microsoft's encoder delays; libav's delays one, drops the last part.
+            self.write(np.zeros((_WMA_FRAME, channels), np.float32))
+
+    def write(self, block: FloatArray) -> None:
+        samples: FloatArray | npt.NDArray[np.int32] = block
+        if self._encoder == "alac":
+            samples = _quantised(block, "PCM_24")  # libav's encoder would cut the lower bits off
+        # Interleaved, and converted by libav: PyAV reads past the planes of a planar frame of eight channels.
+        kind = "flt" if samples.dtype == np.float32 else "s32"
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples).reshape(1, -1), kind, self._layout)
+        frame.sample_rate, frame.pts = self._rate_hz, self._written
+        self._written += len(samples)
+        self._container.mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        rest = -self._written % _WMA_FRAME
+        if self._encoder == "wmav2" and rest:
+            self.write(np.zeros((rest, self._channels), np.float32))
+        self._container.mux(self._stream.encode(None))
 
 
 def _check(codec: str, sample_rate_hz: int, channels: int) -> None:
@@ -117,20 +238,6 @@ def _check(codec: str, sample_rate_hz: int, channels: int) -> None:
         raise AudioError("unsupported", f"{codec} cannot hold {channels} channels", "Downmix first, or use flac.")
 
 
-def _write_sndfile(
-    path: str | os.PathLike[str], samples: FloatArray, sample_rate_hz: int, encoder: _Sndfile, tags: dict[str, str]
-) -> None:
-    """A second at a time: libsndfile overflows its stack when a long Vorbis or Opus file is written in one call."""
-    channels = samples.shape[1]
-    with soundfile.SoundFile(
-        os.fspath(path), "w", sample_rate_hz, channels, format=encoder.container, subtype=encoder.subtype
-    ) as file:
-        for key, value in tags.items():
-            setattr(file, key, value)
-        for block in _blocks(samples, sample_rate_hz):
-            file.write(_quantised(block, encoder.subtype))
-
-
 def _quantised(block: FloatArray, subtype: str) -> FloatArray | npt.NDArray[np.int32]:
     """Integers of the subtype's width in the upper bits of int32: libsndfile itself would scale by 2^n - 1."""
     if subtype not in _BITS:
@@ -139,43 +246,3 @@ def _quantised(block: FloatArray, subtype: str) -> FloatArray | npt.NDArray[np.i
     full_scale = 2.0 ** (bits - 1)
     steps = np.clip(np.rint(block.astype(np.float64) * full_scale), -full_scale, full_scale - 1)
     return steps.astype(np.int32) << (32 - bits)
-
-
-def _write_libav(
-    path: str | os.PathLike[str],
-    samples: FloatArray,
-    sample_rate_hz: int,
-    encoder: _Libav,
-    bit_rate: int | None,
-    tags: dict[str, str],
-) -> None:
-    layout = LAYOUTS[samples.shape[1]]
-    with open(path, "wb") as file, av.open(file, "w", format=encoder.container) as container:
-        container.metadata.update(tags)
-        stream = container.add_stream(encoder.encoder, rate=sample_rate_hz, layout=layout)
-        if bit_rate is not None or encoder.encoder == "wmav2":  # wmav2 has no default
-            stream.bit_rate = bit_rate or 64_000 * samples.shape[1]
-        if encoder.encoder == "wmav2":
-            samples = _padded_for_wma(samples)
-        written = 0
-        block: FloatArray | npt.NDArray[np.int32]
-        for block in _blocks(samples, sample_rate_hz):
-            if encoder.encoder == "alac":
-                block = _quantised(block, "PCM_24")  # libav's encoder would cut the lower bits off
-            # Interleaved, and converted by libav: PyAV reads past the planes of a planar frame of eight channels.
-            kind = "flt" if block.dtype == np.float32 else "s32"
-            frame = av.AudioFrame.from_ndarray(block.reshape(1, -1), kind, layout)
-            frame.sample_rate, frame.pts = sample_rate_hz, written
-            written += len(block)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-
-
-def _padded_for_wma(samples: FloatArray) -> FloatArray:
-    """libav's decoder skips two frames, as Microsoft's encoder delays; libav's delays one and drops the last part."""
-    return np.pad(samples, ((_WMA_FRAME, -len(samples) % _WMA_FRAME), (0, 0)))
-
-
-def _blocks(samples: FloatArray, block_frames: int) -> Iterator[FloatArray]:
-    for start in range(0, len(samples), block_frames):
-        yield samples[start : start + block_frames]

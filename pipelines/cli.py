@@ -5,6 +5,9 @@
     songscan query OUTPUT "SELECT ..."      ask the tables
     songscan schema                         what the tables and columns mean
     songscan models                         which models there are; check one of your own, build those that are known
+    songscan separate FILE OUTDIR           one file to its accompaniment and its vocals
+    songscan train separator                train a network from data in the field's layouts
+    songscan synthesise MIDI_FOLDER OUT     make songs to train a separator on
     songscan doctor                         see that everything is here that a scan needs
 
 Exit status: 0 done, 1 failed, 2 misuse, 130 interrupted. What a command needs is imported when it runs: nothing here
@@ -35,7 +38,7 @@ SCAN_USAGE = "songscan scan INPUT OUTPUT [flags]"
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line; each subcommand's function is its `run`."""
-    from pipelines import options
+    from pipelines import cli_making, options
 
     top = argparse.ArgumentParser(prog="songscan", description="Listens to every recording of a music catalogue once.")
     top.add_argument("--version", action="version", version=f"songscan {VERSION}")
@@ -68,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     prune.add_argument("--yes", action="store_true", help="remove them")
     demo = command("demo", _demo, "Make a demonstration catalogue: a dozen short tracks, some with planted faults.")
     demo.add_argument("folder", metavar="FOLDER")
+    cli_making.add_commands(command)
     return top
 
 
@@ -86,7 +90,7 @@ def _add_models(models: argparse.ArgumentParser) -> None:
     build.add_argument("folder", metavar="FOLDER", help="of: pip install --no-deps --target FOLDER musicnn==0.1.0")
 
 
-def _page() -> Console:
+def page() -> Console:
     """The terminal, for pages that may be cut short (`songscan show | head`)."""
     from pipelines.visible import Page
 
@@ -119,47 +123,47 @@ def _placed(argv: Sequence[str]) -> list[str]:
 def _show(args: argparse.Namespace) -> int:
     from pipelines.report import show
 
-    show(args.output, args.track, console=_page())
+    show(args.output, args.track, console=page())
     return DONE
 
 
 def _query(args: argparse.Namespace) -> int:
     from pipelines import query
 
-    query.query(args.output, args.sql, args.format, _page())
+    query.query(args.output, args.sql, args.format, page())
     return DONE
 
 
 def _schema(_: argparse.Namespace) -> int:
     from pipelines import query
 
-    query.schema(_page())
+    query.schema(page())
     return DONE
 
 
 def _models(_: argparse.Namespace) -> int:
     from pipelines.models_page import list_models
 
-    return list_models(_page())
+    return list_models(page())
 
 
 def _check_model(args: argparse.Namespace) -> int:
     from pipelines.models_page import check_model
 
-    return check_model(_page(), args.uri)
+    return check_model(page(), args.uri)
 
 
 def _build_models(args: argparse.Namespace) -> int:
     from pipelines.models_page import build_models
 
-    build_models(_page(), args.folder)
+    build_models(page(), args.folder)
     return DONE
 
 
 def _doctor(args: argparse.Namespace) -> int:
     from pipelines.doctor import doctor
 
-    return doctor(_page(), args.output, fast=args.fast)
+    return doctor(page(), args.output, fast=args.fast)
 
 
 @contextlib.contextmanager
@@ -184,7 +188,7 @@ def _compact(args: argparse.Namespace) -> int:
     parts.check_output(args.output)
     with _locked(args.output):
         done = compact(args.output)
-    _page().print(str(done), highlight=False)
+    page().print(str(done), highlight=False)
     return DONE
 
 
@@ -197,7 +201,7 @@ def _prune(args: argparse.Namespace) -> int:
         superseded = prune(args.output, yes=args.yes)
     verb = "removed" if args.yes else "superseded (--yes removes them)"
     for name, count in superseded.items():
-        _page().print(f"{name}: {count:,} {verb}", highlight=False)
+        page().print(f"{name}: {count:,} {verb}", highlight=False)
     return DONE
 
 
@@ -212,7 +216,7 @@ def _demo(args: argparse.Namespace) -> int:
             f"cannot make the demonstration in {args.folder!r}: {error.strerror or error}",
             "give a folder that may be written to, on a disk with 50 MB of space; what was made already is kept",
         ) from error
-    _page().print(f"{len(made)} files in {args.folder}", highlight=False, markup=False)
+    page().print(f"{len(made)} files in {args.folder}", highlight=False, markup=False)
     return DONE
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from transforms.errors import MisuseError
 from transforms.records import Task
-from transforms.tasks import TASKS, parse_tasks
+from transforms.stem_options import FORMATS, StemOptions, parse_stems
+from transforms.tasks import STEMS, TASKS, USUAL, parse_tasks
 
 REMOTE_RUNNERS = ("DataflowRunner", "FlinkRunner", "SparkRunner", "PortableRunner")
 #: Of Beam 2.77, on this machine; kept here, for Beam takes seconds to import.
@@ -40,6 +41,7 @@ class ScanSettings:
     decode_memory_mib: int = 2048
     max_hours: float = 24.0
     scratch_dir: str | None = None
+    stem_options: StemOptions = dataclasses.field(default_factory=StemOptions)
 
     @property
     def task_names(self) -> list[str]:
@@ -58,8 +60,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--output", metavar="FOLDER", help="where the tables go")
     add(
         "--tasks",
-        default=",".join(TASKS),
-        help="what to do, separated by commas (default: all that there is: %(default)s)",
+        default=",".join(USUAL),
+        help=f"what to do, separated by commas, of: {', '.join(TASKS)} (default: %(default)s)",
     )
     add(
         "--models",
@@ -67,6 +69,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="models to use for their tasks instead of those that ship, separated by commas: folders of SavedModels "
         "with cards, here or on gs://",
     )
+    add("--stems", default="vocals,accompaniment", metavar="NAMES", help="which to write (default: %(default)s)")
+    add("--stem_format", default="flac", metavar="FORMAT", help=f"one of {', '.join(FORMATS)} (default: %(default)s)")
     add("--force", action="store_true", help="do it even where it was done before")
     add("--max_tracks", type=int, metavar="N", help="take at most N tracks; the others are withheld")
     add("--since", metavar="DATE", help="only files changed at this date (ISO 8601, UTC) or later")
@@ -102,11 +106,14 @@ def read_settings(known: argparse.Namespace) -> ScanSettings:
         if not getattr(known, flag, None):
             raise MisuseError(f"--{flag} is missing", "usage: songscan scan INPUT OUTPUT [flags]")
     _check_ranges(known)
-    values = {f.name: getattr(known, f.name) for f in dataclasses.fields(ScanSettings)}
+    values = {f.name: getattr(known, f.name) for f in dataclasses.fields(ScanSettings) if hasattr(known, f.name)}
+    values["stem_options"] = parse_stems(known.stems, known.stem_format)
     for place in ("input", "output"):  # make and some shells hand `~` on as it is
         values[place] = os.path.expanduser(values[place])
     values["tasks"] = parse_tasks(
-        known.tasks, [os.path.expanduser(uri) for uri in (known.models or "").split(",") if uri]
+        known.tasks,
+        [os.path.expanduser(uri) for uri in (known.models or "").split(",") if uri],
+        {STEMS: values["stem_options"].digest},
     )
     values["since"] = _parse_time(known.since)
     values["track_ids"] = _parse_ids(known.track_ids)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.stem_page import print_stem_summary
 from pipelines.tag_shares import print_shares
 from pipelines.track_page import find_track, print_track
 from pipelines.visible import bar, brief, clock, command, count, lasting, moment, size, visible
@@ -282,6 +283,7 @@ _SECTIONS: tuple[Callable[[Console, Any], None], ...] = (
     _print_findings,
     _print_worst,
     print_shares,
+    print_stem_summary,
     _print_failures,
     _print_duplicates,
     _print_gone,

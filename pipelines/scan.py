@@ -18,7 +18,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.beam_options import ScanOptions, parse
-from pipelines.options import read_settings
+from pipelines.options import ScanSettings, read_settings
 from pipelines.outcome import DONE, exit_status
 from pipelines.supervise import WORKER_DIED
 from transforms.assess import Assess
@@ -26,16 +26,20 @@ from transforms.decode import Decode, Limits
 from transforms.decoder import end_with_parent
 from transforms.journal import Journal
 from transforms.records import Due, Task
+from transforms.separate import Separate
 from transforms.shards import read_shard
 from transforms.shares import Share
 from transforms.tag import AddTags
-from transforms.tasks import QUALITY, TAGS
+from transforms.tasks import QUALITY, STEMS, TAGS
 from transforms.write import Write
 
 #: What carries out a task, by its name.
-PERFORM: dict[str, Callable[[Task, Journal], beam.PTransform]] = {
-    QUALITY.name: lambda task, journal: Assess(),
-    TAGS: lambda task, journal: AddTags(task, journal),
+PERFORM: dict[str, Callable[[Task, Journal, ScanSettings], beam.PTransform]] = {
+    QUALITY.name: lambda task, journal, settings: Assess(),
+    TAGS: lambda task, journal, settings: AddTags(task, journal),
+    STEMS: lambda task, journal, settings: Separate(
+        task, journal, settings.output, settings.stem_options, settings.scratch_dir
+    ),
 }
 
 
@@ -64,7 +68,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> beam.PCollection
     )
     for task in settings.tasks:
         label = " ".join(dict.fromkeys((task.name.capitalize(), task.model_name.capitalize())))
-        recordings = recordings | label >> PERFORM[task.name](task, journal)
+        recordings = recordings | label >> PERFORM[task.name](task, journal, settings)
     return recordings | "Write" >> Write(settings.output, scan.run_id, journal)
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.stem_page import print_stems
 from pipelines.tag_page import print_tags
 from pipelines.visible import brief, clock, count, moment, shortened, size, visible
 from transforms import records, schemas, tables
@@ -22,7 +23,15 @@ LYRICS_LINES = 8
 DAMAGES = 12
 MOST_COLUMNS = 8  # of a table that fits 80 characters
 _ALL_IDS = "(SELECT track_id FROM parts.tracks UNION SELECT track_id FROM parts.work)"
-_TOLD = ("tracks", "quality", "tags", "dead_letters", "work", "runs")  # tables with a section of their own, or none
+_TOLD = (
+    "tracks",
+    "quality",
+    "tags",
+    "stems",
+    "dead_letters",
+    "work",
+    "runs",
+)  # tables with a section of their own, or none
 
 
 def find_track(connection: Any, wanted: str) -> str:
@@ -77,6 +86,7 @@ def print_track(console: Console, connection: Any, track_id: str) -> None:
         _print_score(console, row)
         _print_sound(console, row)
     print_tags(console, _rows(connection, "tags"), facts[0]["duration_s"] if facts else None)
+    print_stems(console, _rows(connection, "stems"))
     for table in records.TABLES:
         if table not in _TOLD:
             _print_table(console, table, _rows(connection, table))

@@ -9,7 +9,6 @@ Beam's own TensorFlow handlers do not load SavedModels under Keras 3, and take a
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,7 +30,7 @@ from transforms.records import Row, Task
 if TYPE_CHECKING:
     from models.saved import LoadedModel  # imports TensorFlow, which takes seconds, and only workers need
 
-Rows = Callable[[Recording, Task, Outputs], Sequence[Row]]
+Work = Callable[[Recording, Task, "LoadedModel"], Sequence[Row]]
 
 
 class SavedModelHandler(ModelHandler[Recording, Recording, "LoadedModel"]):
@@ -39,14 +38,14 @@ class SavedModelHandler(ModelHandler[Recording, Recording, "LoadedModel"]):
 
     Args:
         task: with the URI of the model.
-        rows: what the model's outputs mean for the recording, as rows.
+        work: does the task with the loaded model, by `infer`; the rows that it leads to.
         journal: hears of a model that cannot be loaded.
     """
 
-    def __init__(self, task: Task, rows: Rows, journal: Journal) -> None:
+    def __init__(self, task: Task, work: Work, journal: Journal) -> None:
         super().__init__()
         self._task = task
-        self._rows = rows
+        self._work = work
         self._journal = journal
 
     def load_model(self) -> LoadedModel:
@@ -68,10 +67,9 @@ class SavedModelHandler(ModelHandler[Recording, Recording, "LoadedModel"]):
     ) -> list[Recording]:
         """Each recording with the task's rows, or with its failure."""
         # A list: what a generator raises escapes RunInference's own bookkeeping.
-        return [perform(recording, self._task, functools.partial(self._work, model)) for recording in batch]
-
-    def _work(self, model: LoadedModel, recording: Recording) -> Sequence[Row]:
-        return self._rows(recording, self._task, infer(recording, self._task, model))
+        return [
+            perform(recording, self._task, lambda alone: self._work(alone, self._task, model)) for recording in batch
+        ]
 
     def should_skip_batching(self) -> bool:
         """Batches of one come ready; Beam's own batching would hold each recording back until the next one comes."""
@@ -108,12 +106,12 @@ def infer(
     recording: Recording,
     task: Task,
     model: LoadedModel,
-    waveforms: Mapping[str, Callable[[FloatArray], object]] | None = None,
+    flowing: Mapping[str, Callable[[FloatArray], object]] | None = None,
 ) -> Outputs:
     """What `model` gives for `recording`.
 
     Args:
-        waveforms: what takes the samples of outputs that are waveforms, see models/apply.py.
+        flowing: what takes outputs that are waveforms or masks, see models/apply.py.
 
     Raises:
         TrackError: if the model fails at this recording, or the samples cannot be read any more.
@@ -124,6 +122,6 @@ def infer(
         words = f"{samples.frames} samples at {samples.sample_rate_hz} Hz are none at {card.sample_rate_hz} Hz"
         raise TrackError(task.name, "too_short", words, "A click, and no recording? Leave it out of the catalogue")
     try:
-        return apply(model, recording.blocks_as(card.sample_rate_hz, card.channels), frames, waveforms)
+        return apply(model, recording.blocks_as(card.sample_rate_hz, card.channels), frames, flowing)
     except ModelError as error:
         raise TrackError(task.name, error.reason, error.message, error.advice) from error

@@ -207,6 +207,25 @@ class Tag(Row):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stem(Row):
+    """One row per track, model and stem that was written: where it is, and what it is like."""
+
+    stem: str = column("vocals, or accompaniment: the recording less the vocals")
+    uri: str = column("where the file is")
+    codec: str = column("flac, pcm_s16le or pcm_s24le (WAV), mp3, opus, aac")
+    sample_rate_hz: int = column("of the file: the recording's own, but for codecs that refuse it")
+    channels: int = column("the recording's own number")
+    bits_per_sample: int | None = column("resolution; null for lossy codecs")
+    frames: int = column("samples of each channel that were encoded: the recording's own number at its own rate")
+    size_bytes: int = column("size of the file")
+    crc32c: str = column("CRC32C of the file's bytes, base64, as Cloud Storage tells it")
+    gain_db: float = column("gain that both stems got, so that neither overshoots full scale; 0 for nearly all")
+    voice_share: float = column("share of the recording's time in which somebody sings, 0..1; about 0: instrumental")
+    peak_dbfs: float | None = column("largest sample of the stem; null for digital silence")
+    rms_dbfs: float | None = column("root mean square of the stem; null for digital silence")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeadLetter(Row):
     """One row per failure: which track, where, why, and what to do about it."""
 
@@ -261,6 +280,7 @@ TABLES: dict[str, type] = {
     "tracks": TrackFacts,
     "quality": Quality,
     "tags": Tag,
+    "stems": Stem,
     "dead_letters": DeadLetter,
     "runs": Run,
     "work": Work,  # last: its rows commit the others

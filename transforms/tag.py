@@ -7,6 +7,7 @@ brought to stretches of about a second first. The scores along the recording are
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import apache_beam as beam
 import numpy as np
@@ -15,10 +16,13 @@ from models.apply import Outputs
 from models.card import ModelError
 from models.windows import FloatArray
 from transforms.errors import TrackError
-from transforms.infer import Infer, SavedModelHandler
+from transforms.infer import Infer, SavedModelHandler, infer
 from transforms.journal import Journal
 from transforms.recording import Recording
 from transforms.records import Tag, Task
+
+if TYPE_CHECKING:
+    from models.saved import LoadedModel  # imports TensorFlow
 
 STRETCH_S = 1.0  #: of framewise scores that are told together
 DIGITS = 4  #: of scores along the recording
@@ -48,6 +52,11 @@ def tag(recording: Recording, task: Task, outputs: Outputs) -> list[Tag]:
         )
         for label, mean, column in zip(card.labels, means, scores.T, strict=True)
     ]
+
+
+def tag_by(recording: Recording, task: Task, model: LoadedModel) -> list[Tag]:
+    """The rows of `tags` that `model` leads to. Raises TrackError if it fails at this recording."""
+    return tag(recording, task, infer(recording, task, model))
 
 
 def scores_of(outputs: Outputs) -> FloatArray:
@@ -88,4 +97,4 @@ class AddTags(beam.PTransform):
 
     def expand(self, recordings: beam.PCollection) -> beam.PCollection:
         """One `Recording` for each."""
-        return recordings | Infer(SavedModelHandler(self.task, tag, self.journal))
+        return recordings | Infer(SavedModelHandler(self.task, tag_by, self.journal))

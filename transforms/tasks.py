@@ -6,7 +6,8 @@ that ship or were built at set-up, or instead of them those named by hand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 from models.card import ModelError, Role, pretrained
 from models.measures.version import VERSION as QUALITY_VERSION
@@ -16,16 +17,21 @@ from transforms.records import Task
 
 QUALITY = Task(name="quality", model_name="quality", model_version=QUALITY_VERSION)
 TAGS = "tags"
-TASKS = (QUALITY.name, TAGS)
-ROLES_READ: dict[str, tuple[Role, ...]] = {TAGS: ("scores", "frame_scores")}  # by task: of these it reads exactly one
+STEMS = "stems"
+TASKS = (QUALITY.name, TAGS, STEMS)
+USUAL = (QUALITY.name, TAGS)  # what is done unless told otherwise: stems take the room of the catalogue again
+#: By task: of these it reads exactly one.
+ROLES_READ: dict[str, tuple[Role, ...]] = {TAGS: ("scores", "frame_scores"), STEMS: ("mask", "waveform")}
+SEPARATOR = "separator"  # of all models that ship and make stems, the one that is used unless others are named
 BY_MODELS = tuple(ROLES_READ)  # tasks that need a network
 
 
-def parse_tasks(names: str, models: Sequence[str] = ()) -> tuple[Task, ...]:
+def parse_tasks(names: str, models: Sequence[str] = (), digests: Mapping[str, str] | None = None) -> tuple[Task, ...]:
     """The tasks of a comma-separated list of names, in the order of `TASKS`, without repetition; one for each model.
 
     Args:
         models: URIs of models that are to be used for their tasks instead of those that ship.
+        digests: of the options that change what a task gives, by task.
 
     Raises:
         MisuseError: if a name is not a task, none is given, or a model is missing or of another task.
@@ -44,7 +50,10 @@ def parse_tasks(names: str, models: Sequence[str] = ()) -> tuple[Task, ...]:
     except ModelError as error:
         raise MisuseError(error.message, error.advice) from error
     chosen = [(QUALITY,) if name == QUALITY.name else tuple(by_task[name]) for name in TASKS if name in wanted]
-    return tuple(task for tasks in chosen for task in tasks)
+    known = digests or {}
+    return tuple(
+        dataclasses.replace(task, options_digest=known.get(task.name, "")) for tasks in chosen for task in tasks
+    )
 
 
 def research_only(tasks: Sequence[Task]) -> list[str]:
@@ -68,7 +77,8 @@ def _tasks_of(models: Sequence[str]) -> dict[str, list[Task]]:
             raise MisuseError(f"--models: {twins[0]} and {uri} are both called {card.name!r}", advice)
         by_task.setdefault(card.task, []).append(task)
     for task in map(_task_of, map(pretrained_uri, pretrained())):
-        if all(card_of(uri).task != task.name for uri in models):
+        one_of_many = task.name == STEMS and task.model_name != SEPARATOR
+        if all(card_of(uri).task != task.name for uri in models) and not one_of_many:
             by_task.setdefault(task.name, []).append(task)
     return by_task
 

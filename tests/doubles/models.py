@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from models.card import Input, Label, Licences, ModelCard, Output
@@ -68,4 +69,39 @@ def fake(folder: Path, function: Callable[[Any], Any] = loudness_and_sign, **cha
     its = card(**changes)
     path = folder / its.name / its.version
     save(module(function, (None, its.window_samples)), its, path)
+    return path
+
+
+BAND_HZ = (300, 3400)  #: what the separator below takes for a voice
+
+
+def separator(folder: Path, **changes: Any) -> Path:
+    """A SavedModel of the task `stems` in `folder`/NAME/VERSION: voice is what lies within BAND_HZ."""
+    frames, window, hop = 256, 1920, 480
+    its = card(
+        **{
+            "name": "band",
+            "task": "stems",
+            "inputs": (Input(name="waveform", layout="btc"),),
+            "outputs": (Output(name="vocals", role="mask", layout="bfk"),),
+            "sample_rate_hz": 16_000,
+            "channels": 2,
+            "window_samples": frames * hop,
+            "hop_samples": 224 * hop,
+            "frame_hop_samples": hop,
+            "mask_window_samples": window,
+            "device_batch": 4,
+            "labels": (),
+            "thresholds_chosen": "",
+            **changes,
+        }
+    )
+    hz = np.arange(window // 2 + 1) * its.sample_rate_hz / window
+    mask = ((hz >= BAND_HZ[0]) & (hz <= BAND_HZ[1])).astype(np.float32)
+
+    def masks(x: Any) -> dict[str, Any]:
+        return {"vocals": tf.tile(tf.constant(mask)[None, None], [tf.shape(x)[0], frames, 1])}
+
+    path = folder / its.name / its.version
+    save(module(masks, (None, its.window_samples, 2)), its, path)
     return path

@@ -1,0 +1,88 @@
+"""The commands of `songscan` that make something: stems of a file, a network, songs to train one on."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from pipelines.outcome import DONE
+from transforms.errors import MisuseError
+from transforms.stem_options import FORMATS, parse_stems
+
+Command = Callable[[str, object, str], argparse.ArgumentParser]
+
+
+def add_commands(command: Command) -> None:
+    """Adds them by `command`, which takes a name, what runs it, and what it does in words."""
+    _add_separate(command("separate", _separate, "Write the accompaniment and the vocals of one file."))
+    _add_train(command("train", _train, "Train a network, or go on with it: the same command again resumes."))
+    words = "Make songs with known voice and words, to train a separator on."
+    _add_synthesise(command("synthesise", _synthesise, words))
+
+
+def _add_separate(separate: argparse.ArgumentParser) -> None:
+    separate.add_argument("file", metavar="FILE")
+    separate.add_argument("outdir", metavar="OUTDIR")
+    separate.add_argument("--model", metavar="URI", help="instead of the separator that ships: a folder, or gs://")
+    separate.add_argument("--stems", default="vocals,accompaniment", metavar="NAMES", help="default: %(default)s")
+    separate.add_argument(
+        "--stem_format", default="flac", metavar="FORMAT", help=f"one of {', '.join(FORMATS)} (default: %(default)s)"
+    )
+
+
+def _separate(args: argparse.Namespace) -> int:
+    from pipelines.separate import separate_file
+    from pipelines.visible import Page
+
+    separate_file(Page(), args.file, args.outdir, parse_stems(args.stems, args.stem_format), args.model)
+    return DONE
+
+
+def _add_train(train: argparse.ArgumentParser) -> None:
+    add = train.add_argument
+    add("task", metavar="TASK", choices=("separator",), help="separator")
+    add("--data", action="append", metavar="KIND:PATH", help="may be given several times; docs/training.md")
+    add("--out", metavar="DIR", help="the run's folder")
+    add("--config", metavar="FILE", help="settings, such as another run's config.json")
+    add("--steps", type=int, metavar="N", help="of training")
+    add("--start", metavar="FILE", help="weights to start from: best.npz of another run")
+    add("--model_version", metavar="V", help="of the model that is made")
+    add("--licence", metavar="TEXT", help="of data whose licence does not follow from its layout")
+    add("--show_config", action="store_true", help="print the settings with their defaults, and end")
+
+
+def _train(args: argparse.Namespace) -> int:
+    from pipelines.machine import prepare_tensorflow
+    from pipelines.visible import Page
+
+    prepare_tensorflow()
+    from models.configs import to_json
+    from pipelines.train import RunConfig, asked, train_separator
+
+    if args.show_config:
+        print(to_json(RunConfig()), end="")
+        return DONE
+    if not args.out:
+        raise MisuseError("--out is missing", "songscan train TASK --data KIND:PATH --out DIR: where the run is kept")
+    said = {"data": tuple(args.data or ()), "steps": args.steps, "start": args.start, "licence": args.licence}
+    run = asked(args.config, {**said, "version": args.model_version})
+    return train_separator(Page(), run, Path(args.out))
+
+
+def _add_synthesise(synthesise: argparse.ArgumentParser) -> None:
+    add = synthesise.add_argument
+    add("midi", metavar="MIDI_FOLDER", help="MIDI files with a track MELODY, such as POP909")
+    add("out", metavar="OUT", help="a folder for the songs, one folder each")
+    add("--songs", type=int, default=100, metavar="N")
+    add("--seconds", type=float, default=30.0, metavar="S", help="the length of each song")
+    add("--seed", type=int, default=1, metavar="K")
+    add("--workers", type=int, default=1, metavar="W", help="processes at a time")
+
+
+def _synthesise(args: argparse.Namespace) -> int:
+    from pipelines.synthesise import synthesise
+    from pipelines.visible import Page
+
+    asked = {name: getattr(args, name) for name in ("songs", "seconds", "seed", "workers")}
+    return synthesise(Page(), args.midi, args.out, **asked)
