@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import importlib
 import json
 import os
 import shutil
@@ -33,8 +34,23 @@ print("\\n" + json.dumps({"version": tf.__version__, "gpus": names, "total": tot
 
 
 def prepare_tensorflow() -> None:
-    """Has TensorFlow, which must not be imported yet, start as it does for a scan: quiet, and by the same kernels."""
+    """Imports TensorFlow as a scan does: by the same kernels, and quiet.
+
+    It writes on standard error before it can be told not to: that is held back, and shown only if the import fails.
+    """
     os.environ.update({**TENSORFLOW, **os.environ})
+    with tempfile.TemporaryFile() as held_back:
+        own = os.dup(2)
+        os.dup2(held_back.fileno(), 2)
+        try:
+            importlib.import_module("tensorflow").config.list_physical_devices()
+        except BaseException:
+            held_back.seek(0)
+            os.write(own, held_back.read())
+            raise
+        finally:
+            os.dup2(own, 2)
+            os.close(own)
 
 
 def check_tensorflow(command: Sequence[str] = (sys.executable, "-c", PROBE)) -> Iterator[Finding]:
