@@ -31,10 +31,17 @@ def clip(folder, name, form="wav16", seconds=2.0, seed=0):
 def folder(tmp_path):
     (tmp_path / "Wavfile").mkdir()
     (tmp_path / "UndividedWavfile").mkdir()
+    (tmp_path / "LyricsWav").mkdir()
     clip(tmp_path / "UndividedWavfile", "amy_1", seconds=4.0)
+    write(tmp_path / "LyricsWav", "wav16", noise(1.0, RATE_HZ), RATE_HZ, stem="Ani_1_01")
     for number, name in enumerate(("abjones_1_01", "amy_1_01", "Ani_1_01", "Ani_1_02", "bobon_2_01")):
         clip(tmp_path / "Wavfile", name, ("wav16", "flac")[number % 2], 1.0 + number / 2, number)
     return tmp_path
+
+
+def test_readings_and_whole_songs_are_no_clips(folder):
+    assert [song.name for song in clips(folder)] == ["Ani_1_01", "Ani_1_02", "abjones_1_01", "amy_1_01", "bobon_2_01"]
+    assert clips(folder / "Wavfile") == clips(folder)
 
 
 def of(scores, system, part, name="nsdr_db"):
