@@ -206,7 +206,7 @@ def check_models(root: Path) -> Iterator[Finding]:
     lacking = [task for task in BY_MODELS if all(card.task != task for card in cards)]
     if lacking:
         remedy = "make setup builds those that songscan knows; --models=FOLDER uses one of your own"
-        yield Finding("warn", f"no model for the task {', '.join(lacking)}: scan with --tasks=quality only", remedy)
+        yield Finding("warn", f"no model for the task {', '.join(lacking)}: scan with other --tasks", remedy)
     else:
         yield Finding("ok", f"models: {', '.join(f'{card.name} {card.version}' for card in cards)}")
 

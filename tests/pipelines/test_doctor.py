@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 
 from models import audio
+from models.card import Output
 from pipelines import doctor, machine
 from tests.doubles.models import card
 
@@ -152,7 +153,14 @@ def test_models_are_named_and_a_task_without_one_is_a_warning(tmp_path):
     path.parent.mkdir(parents=True)
     path.write_text(card().to_json())
     (finding,) = doctor.check_models(tmp_path)
-    assert (finding.status, finding.words) == ("ok", "models: fake 1")
+    assert (finding.status, finding.words) == ("warn", "no model for the task stems: scan with other --tasks")
+    mask = {"outputs": (Output(name="v", role="mask", layout="bfk"),), "frame_hop_samples": 1000}
+    separator = card(name="two", task="stems", labels=(), thresholds_chosen="", mask_window_samples=2000, **mask)
+    other = tmp_path / "two" / "1" / "assets.extra" / "card.json"
+    other.parent.mkdir(parents=True)
+    other.write_text(separator.to_json())
+    (finding,) = doctor.check_models(tmp_path)
+    assert (finding.status, finding.words) == ("ok", "models: fake 1, two 1")
     path.write_text("{}")
     (finding,) = doctor.check_models(tmp_path)
     assert finding.status == "fail"
