@@ -23,6 +23,7 @@ from models.separator import HOP, RATE_HZ, WINDOW, SeparatorConfig, band_starts,
 
 FloatArray = npt.NDArray[np.float32]
 
+MEASURED = 1024  #: frames of a held-out song, about 31 s, at most
 _HANN = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
 
 
@@ -105,15 +106,34 @@ class Separation:
         return loss(outputs, targets)
 
     def evaluate(self, predict: Callable[[FloatArray], FloatArray]) -> dict[str, float]:
-        """Held-out songs at 0 dB: the SDR of the voice less that of the mixture, weighted by length, in decibels."""
-        gains, lengths = [], []
+        """Held-out songs at 0 dB: the SDR of the voice less that of the mixture, weighted by length, in decibels.
+
+        Over all of them, and over those whose group begins with each of `held_out`.
+        """
+        gains, lengths, groups = [], [], []
         for song in self._measured.songs:
-            voice, accompaniment = (self._measured.part(song, name)[0] for name in ("voice", "accompaniment"))
-            frames = min(len(voice), len(accompaniment)) // (HOP * self.settings.network.frame_multiple)
-            samples = min(frames * self.settings.network.frame_multiple, 1024) * HOP
-            gains.append(_nsdr_db(*_at_0_db(voice[:samples], accompaniment[:samples]), predict))
-            lengths.append(samples)
-        return {self.monitor: float(np.average(gains, weights=lengths))} if gains else {}
+            voice, accompaniment = self._excerpt(song)
+            gains.append(_nsdr_db(*_at_0_db(voice, accompaniment), predict))
+            lengths.append(len(voice))
+            groups.append(song.group)
+        if not gains:
+            return {}
+        metrics = {self.monitor: float(np.average(gains, weights=lengths))}
+        for prefix in self.settings.held_out if len(self.settings.held_out) > 1 else ():
+            chosen = [place for place, group in enumerate(groups) if group.startswith(prefix)]
+            if chosen:
+                mean = np.average(np.take(gains, chosen), weights=np.take(lengths, chosen))
+                metrics[f"{self.monitor} {prefix}"] = float(mean)
+        return metrics
+
+    def _excerpt(self, song: Song) -> tuple[FloatArray, FloatArray]:
+        """Voice and accompaniment from the start, alike in shape, as many frames as the network can take."""
+        voice, accompaniment = (self._measured.part(song, name)[0] for name in ("voice", "accompaniment"))
+        step = HOP * self.settings.network.frame_multiple
+        samples = min(len(voice), len(accompaniment), MEASURED * HOP) // step * step
+        channels = max(voice.shape[1], accompaniment.shape[1])
+        both = [np.repeat(part[:samples], channels // part.shape[1], axis=1) for part in (voice, accompaniment)]
+        return both[0], both[1]
 
 
 def _at_0_db(voice: FloatArray, accompaniment: FloatArray) -> tuple[FloatArray, FloatArray]:
