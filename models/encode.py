@@ -2,7 +2,9 @@
 
 Conventions. Samples are float32 [frames, channels], full scale +-1.0; integer formats round to nearest and clip at full
 scale, without dither. Channels come in the order of WAVE_FORMAT_EXTENSIBLE: left, right, centre, LFE, back or side.
-Bit rates are bit/s for all channels together. libsndfile writes WAV, AIFF, FLAC and Vorbis, PyAV the rest.
+Bit rates are bit/s for all channels together. libsndfile writes WAV, AIFF, FLAC and Vorbis, PyAV the rest. A full disk
+is an OSError with its errno, whichever of them meets it and whenever: libsndfile itself says "System error", and says
+nothing at all of a FLAC file whose end did not fit.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import av
 import numpy as np
@@ -90,6 +92,7 @@ def encode(
 
     Raises:
         AudioError: `unsupported` if the codec is unknown or refuses the rate or the number of channels.
+        OSError: if the file cannot be written, or not to its end.
 
     >>> encode("/dev/null", np.zeros(480), 44100, codec="opus")
     Traceback (most recent call last):
@@ -125,20 +128,22 @@ class Encoder:
         encoder = ENCODERS[codec]
         self._block_frames = sample_rate_hz
         self._told = f"{codec} cannot hold {channels} channels at {sample_rate_hz} Hz"
-        self._files = contextlib.ExitStack()
         self._file: _SndfileWriter | _LibavWriter
-        with self._explained():
+        with self._explained(), contextlib.ExitStack() as files:
+            self._target = _Target(files.enter_context(open(path, "wb")))
+            files.enter_context(self._target.watched())  # left after the writer is closed, before the file is
             if isinstance(encoder, _Sndfile):
-                self._file = _SndfileWriter(self._files, path, sample_rate_hz, channels, encoder, tags)
+                self._file = _SndfileWriter(files, self._target, sample_rate_hz, channels, encoder, tags)
             else:
-                self._file = _LibavWriter(self._files, path, sample_rate_hz, channels, encoder, bit_rate, tags)
+                self._file = _LibavWriter(files, self._target, sample_rate_hz, channels, encoder, bit_rate, tags)
+            self._files = files.pop_all()
 
     def write(self, samples: FloatArray) -> None:
         """Appends `samples` [frames, channels].
 
         A second at a time: libsndfile overflows its stack when a long Vorbis file is written in one call.
         """
-        with self._explained():
+        with self._explained(), self._target.watched():
             for start in range(0, len(samples), self._block_frames):
                 self._file.write(samples[start : start + self._block_frames])
 
@@ -154,16 +159,55 @@ class Encoder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        with self._files, self._explained():
+        with self._explained(), self._files:
             if error is None:
                 self._file.finish()
+
+
+class _Target:
+    """A file to write to that keeps the first thing that went wrong: the libraries lose it, or lose its errno."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            return self._keep(error)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except OSError as error:
+            return self._keep(error)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def _keep(self, error: OSError) -> int:
+        self._error = self._error or error  # not raised through the libraries: cffi prints it, PyAV drops it
+        return 0
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Raises in the end what went wrong meanwhile, instead of what a library makes of it."""
+        try:
+            yield
+        except (soundfile.LibsndfileError, av.error.FFmpegError) as error:
+            if self._error is None:
+                raise
+            raise self._error from error
+        if self._error is not None:
+            raise self._error
 
 
 class _SndfileWriter:
     def __init__(
         self,
         files: contextlib.ExitStack,
-        path: str | os.PathLike[str],
+        target: _Target,
         sample_rate_hz: int,
         channels: int,
         encoder: _Sndfile,
@@ -172,7 +216,7 @@ class _SndfileWriter:
         self._subtype = encoder.subtype
         self._file = files.enter_context(
             soundfile.SoundFile(
-                os.fspath(path), "w", sample_rate_hz, channels, format=encoder.container, subtype=encoder.subtype
+                target, "w", sample_rate_hz, channels, format=encoder.container, subtype=encoder.subtype
             )
         )
         for key, value in tags.items():
@@ -189,7 +233,7 @@ class _LibavWriter:
     def __init__(
         self,
         files: contextlib.ExitStack,
-        path: str | os.PathLike[str],
+        target: _Target,
         sample_rate_hz: int,
         channels: int,
         encoder: _Libav,
@@ -197,8 +241,7 @@ class _LibavWriter:
         tags: dict[str, str],
     ) -> None:
         self._encoder, self._layout, self._rate_hz = encoder.encoder, LAYOUTS[channels], sample_rate_hz
-        file = files.enter_context(open(path, "wb"))  # noqa: SIM115
-        self._container = files.enter_context(av.open(file, "w", format=encoder.container))
+        self._container = files.enter_context(av.open(target, "w", format=encoder.container))
         self._container.metadata.update(tags)
         self._stream: Any = self._container.add_stream(encoder.encoder, rate=sample_rate_hz, layout=self._layout)
         self._written = 0

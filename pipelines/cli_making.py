@@ -46,7 +46,11 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     add("--out", metavar="DIR", help="the run's folder")
     add("--config", metavar="FILE", help="settings, such as another run's config.json")
     add("--steps", type=int, metavar="N", help="of training")
-    add("--start", metavar="FILE", help="weights to start from: best.npz of another run")
+    add(
+        "--start",
+        metavar="FILE",
+        help="weights to start from: best.npz of a run, or assets.extra/weights.npz of a model",
+    )
     add("--model_version", metavar="V", help="of the model that is made")
     add("--licence", metavar="TEXT", help="of data whose licence does not follow from its layout")
     add("--show_config", action="store_true", help="print the settings with their defaults, and end")

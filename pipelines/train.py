@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from rich.console import Console
 from rich.text import Text
 
 from models.card import Licences, Metric, ModelError
-from models.checkpoint import CheckpointError
+from models.checkpoint import CheckpointError, values_of, write_weights
 from models.configs import ConfigError, config, read_config, to_json
 from models.layouts import LICENCES, DataError, read_layout
 from models.separation import Separation, SeparationConfig
@@ -40,7 +41,7 @@ class RunConfig:
         data: KIND:PATH, each.
         name: of the model; `version` as well.
         licence: of data whose licence does not follow from its layout.
-        start: weights, best.npz of another run, to start from.
+        start: weights to start from: best.npz of another run, or assets.extra/weights.npz of a model.
         window_frames: of the exported model; `hop_frames` from one window to the next.
     """
 
@@ -145,6 +146,8 @@ def _export(console: Console, run: RunConfig, out: Path, network: keras.Model, r
     )
     folder, phone = out / run.name / run.version, out / f"{run.name}-{run.version}.tflite"
     masker.export(network, card, folder)
+    half = [weight.astype(np.float16) for weight in values_of(network)]
+    write_weights(folder / "assets.extra" / "weights.npz", half)  # for --start: in the graph they are constants
     phone.write_bytes(masker.to_tflite(network, card.window_samples))
     for path in (folder, phone):
         console.print(Text.assemble(("written", "green"), "  ", visible(str(path)), overflow="fold"))

@@ -217,9 +217,10 @@ def _staying(table: str) -> str:
         "QUALIFY row_number() OVER (PARTITION BY track_id ORDER BY time DESC, run_id DESC) = 1"
     )
     counting = f"SELECT {_key(table)} FROM parts.work SEMI JOIN parts.current_units USING ({_key_of_unit()})"
+    committing_stems = f"SELECT {_key(table)} FROM parts.work SEMI JOIN stems USING ({', '.join(tables.STAMP)})"
     return {
         "tracks": f"{shown} UNION ALL ({telling})",
-        "work": f"{shown} UNION ALL ({telling}) UNION ALL {counting}",
+        "work": f"{shown} UNION ALL ({telling}) UNION ALL {counting} UNION ALL {committing_stems}",
     }.get(table, shown)
 
 

@@ -1,12 +1,14 @@
 """Stems as files: where they lie, how they are encoded, and what the rows tell of them.
 
 Conventions. OUTPUT/stems/MODEL/VERSION/TRACK/TOKEN/STEM.FORMAT, written whole or not at all. Track ids are hostile
-input and tokens hold slashes: both become names that stay within their folder, cannot clash, and can still be read.
+input, tokens hold slashes, and cards may be anybody's: all become names that stay within their folder, cannot clash,
+and can still be read.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import re
@@ -14,6 +16,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import google_crc32c
 import numpy as np
@@ -32,6 +35,8 @@ Pairs = Callable[[], Iterator[tuple[FloatArray, FloatArray]]]  # blocks of mixtu
 MOST_NAME_BYTES = 100
 WAV_BYTES = 1 << 32  # beyond, RF64
 COPY_BYTES = 1 << 20
+#: Tokens (hexadecimal, base64) have none of these themselves, and nobody decodes them in a URL, as some do %2F.
+TOKEN_NAMES = str.maketrans({":": "_", "/": ".", "+": "~"})
 MP3_HZ = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 AAC_HZ = (*MP3_HZ, 64_000, 88_200, 96_000)
 LOSSY: dict[str, tuple[str, tuple[int, ...], int]] = {  # codec, rates in Hz, bit/s for stereo
@@ -81,8 +86,19 @@ def coding_of(format_: str, sample_rate_hz: int, channels: int, frames: int, sou
 
 def folder_of(output: str, task: Task, track_id: str, content_token: str) -> str:
     """Where the stems of a track lie."""
-    parts = (task.model_name, task.model_version, _safe(track_id), re.sub(r"[^A-Za-z0-9=]", "_", content_token))
+    token = _encoded(content_token.translate(TOKEN_NAMES))
+    parts = (_encoded(task.model_name), _encoded(task.model_version), _safe(track_id), token)
     return "/".join([output.rstrip("/"), "stems", *parts])
+
+
+def _encoded(name: str) -> str:
+    """A name that is one part of a path, and no other's.
+
+    >>> _encoded("band-1.0"), _encoded("a/b"), _encoded("..")
+    ('band-1.0', 'a%2Fb', '%2E%2E')
+    """
+    coded = quote(name, safe="=", errors="surrogateescape")
+    return coded if coded.strip(".") else coded.replace(".", "%2E")
 
 
 def _safe(track_id: str) -> str:
@@ -109,8 +125,8 @@ def write_stems(
         own: the recording's samples: their rate, channels and number.
 
     Raises:
-        TrackError: if the codec cannot hold the recording, or an upload fails.
-        RunError: if there is no room, or no permission.
+        TrackError: if the codec cannot hold the recording, or (transient) an upload fails.
+        RunError: if there is no room, no permission, or no such bucket.
     """
     gain = levels.gain(coding.grid_bits)
     common = {
@@ -138,13 +154,13 @@ def _stem(pairs: Pairs, name: str, gain: float, coding: Coding) -> Iterator[Floa
 
 def _write(path: str, blocks: Iterator[FloatArray], coding: Coding, own: Any) -> dict[str, Any]:
     try:
-        with gcs.written_whole(path) as scratch:
+        with _uploading(path), gcs.written_whole(path) as scratch:
             with Encoder(
                 scratch, coding.sample_rate_hz, own.channels, codec=coding.encoder, bit_rate=coding.bit_rate
             ) as encoder:
                 for block in converted(blocks, own.sample_rate_hz, coding.sample_rate_hz, own.channels):
                     encoder.write(block)
-            return {"size_bytes": os.path.getsize(scratch), "crc32c": _crc32c(scratch)}
+            return _settled(scratch)
     except AudioError as error:
         advice = "flac holds up to 8 channels, wav any rate: --stem_format=wav"
         raise TrackError("stems", error.reason, error.message, advice) from error
@@ -153,12 +169,36 @@ def _write(path: str, blocks: Iterator[FloatArray], coding: Coding, own: Any) ->
         raise RunError(f"cannot write {path}: {error.strerror or error}", advice) from error
 
 
-def _crc32c(path: str) -> str:
+@contextlib.contextmanager
+def _uploading(path: str) -> Iterator[None]:
+    """Turns what can go wrong with an upload to Cloud Storage into words; all else passes."""
+    if not gcs.is_gcs(path):
+        yield
+        return
+    from google.api_core import exceptions
+    from google.cloud.storage.exceptions import DataCorruption
+    from requests import exceptions as http
+
+    try:
+        yield
+    except (exceptions.NotFound, exceptions.Forbidden, exceptions.Unauthorized) as error:
+        advice = "check the bucket's name, and grant this account the role Storage Object User on it"
+        raise RunError(f"cannot write {path}: {error.message}", advice) from error
+    except (exceptions.GoogleAPICallError, exceptions.RetryError, http.RequestException, DataCorruption) as error:
+        advice = "run again when the network is well"
+        raise TrackError(
+            "stems", "network", f"{path} could not be uploaded: {error}", advice, transient=True
+        ) from error
+
+
+def _settled(path: str) -> dict[str, Any]:
+    """Size and checksum of a file that is brought to the disk: a row that tells of it must not outlast it."""
     checksum = google_crc32c.Checksum()
     with open(path, "rb") as file:
+        os.fsync(file.fileno())
         while block := file.read(COPY_BYTES):
             checksum.update(block)
-    return base64.b64encode(checksum.digest()).decode()
+    return {"size_bytes": os.path.getsize(path), "crc32c": base64.b64encode(checksum.digest()).decode()}
 
 
 def _decibels(amplitude: float) -> float | None:

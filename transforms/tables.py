@@ -149,6 +149,7 @@ def _current(table: str) -> str:
         "tracks": _newest("tracks", "track_id", "row_number"),
         "work": _newest("work", "track_id, task, model_name", "row_number"),
         "dead_letters": _STANDING_FAILURES,
+        "stems": _STANDING_STEMS,
     }
     # A model may serve two tasks: of the openings that still count, the newest that left rows here.
     return special.get(table) or (
@@ -178,6 +179,13 @@ _STANDING_FAILURES = """
 SELECT d.* FROM parts.dead_letters d SEMI JOIN work w
 ON d.track_id = w.track_id AND d.run_id = w.run_id AND d.time = w.time
 AND w.status <> 'ok' AND d.task IN (w.task, 'decode')
+"""
+
+# Stems may be asked for one by one, and each that was made for this content still lies where its row says.
+_STANDING_STEMS = f"""
+SELECT s.* FROM parts.stems s SEMI JOIN parts.current_tokens USING (track_id, content_token)
+SEMI JOIN (FROM parts.work WHERE status = 'ok') USING ({", ".join(STAMP)})
+QUALIFY row_number() OVER (PARTITION BY track_id, model_name, stem {_NEWEST_FIRST}) = 1
 """
 
 

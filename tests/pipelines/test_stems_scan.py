@@ -72,6 +72,21 @@ def test_the_other_stem_is_due_later(scanned, model):
     assert last_run(out)["up_to_date"] == 3
 
 
+def test_one_by_one_they_stand_side_by_side_and_pruning_leaves_them(scanned, model, tmp_path, capsys):
+    out, named = tmp_path / "out", ("--tasks=stems", f"--models={model}", ONE)
+    for stem in ("accompaniment", "vocals"):
+        scan(scanned / "music", out, *named, f"--stems={stem}")
+    assert main(["prune", str(out), "--yes"]) == 0
+    assert len(rows(out, "FROM stems")) == 6
+    scan(scanned / "music", out, *named, "--stems=accompaniment")
+    assert last_run(out)["up_to_date"] == 3
+    scan(scanned / "music", out, *named, "--stems=accompaniment", "--force")
+    assert len(rows(out, "FROM stems")) == 6
+    assert len(rows(out, "FROM stems_history")) > 6
+    assert main(["prune", str(out), "--yes"]) == 0
+    assert len(rows(out, "FROM stems_history")) == len(rows(out, "FROM stems")) == 6
+
+
 def told(out, track=None):
     console = Console(file=io.StringIO(), width=100)
     show(str(out), track, console)

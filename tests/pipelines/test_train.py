@@ -84,6 +84,16 @@ def test_the_same_command_again_finds_all_done(run, songs):
     assert (run / "best.npz").read_bytes() == before
 
 
+def test_a_run_may_start_from_a_model(run, tmp_path):
+    start = run / "separator" / "7" / "assets.extra" / "weights.npz"
+    still = json.loads((run / "config.json").read_text()) | {"start": str(start)}
+    still["train"] |= {"steps": 1, "warmup_steps": 0, "learning_rate": 1e-9, "average": 0.0}
+    (tmp_path / "still.json").write_text(json.dumps(still))
+    assert main(["train", "separator", "--out", str(tmp_path / "out"), "--config", str(tmp_path / "still.json")]) == 0
+    before, after = (read_card(out / "separator" / "7").metrics[0].value for out in (run, tmp_path / "out"))
+    assert after == pytest.approx(before, abs=0.3)  # the statistics of batch normalisation move by one batch
+
+
 def test_other_settings_in_the_same_folder_are_refused(run):
     arguments = ["--out", str(run), "--config", str(run / "config.json"), "--steps", "61"]
     with pytest.raises(MisuseError, match=r"train\.steps was 60, is 61"):

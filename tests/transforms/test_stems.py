@@ -1,11 +1,16 @@
 """Stems as files: their names, their formats, and a recording in all its shapes through the whole task."""
 
 import base64
+import errno
+import os
+import resource
 from pathlib import Path
 
 import google_crc32c
 import numpy as np
 import pytest
+from google.api_core import exceptions
+from requests import exceptions as http
 
 from models.audio import read
 from models.encode import encode
@@ -13,6 +18,7 @@ from models.saved import LoadedModel
 from tests import signals
 from tests.doubles import models as doubles
 from tests.transforms.tracks import due
+from transforms import gcs
 from transforms.decode import Limits, decode
 from transforms.errors import MisuseError, RunError, TrackError
 from transforms.records import Task
@@ -36,13 +42,13 @@ def tones(rate_hz, channels, seconds=1.5):
     return voice.astype(np.float32), (voice + other).astype(np.float32)
 
 
-def separated(tmp_path, path, model, **options):
-    """The rows for the file at `path`, and where the files lie."""
+def separated(tmp_path, path, model, place=None, **options):
+    """The rows for the file at `path`, and where the files lie: in `place`, or in a folder `out`."""
     decoder = Limits().start()
     try:
         recording = decode(due(path, (TASK,)), "run", decoder, Limits())
-        place = tmp_path / "out"
-        rows = separate(recording, TASK, model, lambda name: str(place / name), StemOptions(**options), None)
+        place = place or tmp_path / "out"
+        rows = separate(recording, TASK, model, lambda name: f"{place}/{name}", StemOptions(**options), None)
     finally:
         decoder.close()
     return {row.stem: row for row in rows}, place
@@ -140,6 +146,65 @@ def test_a_place_that_cannot_be_written(tmp_path, model):
         separated(tmp_path, tmp_path / "a.flac", model)
 
 
+@pytest.mark.parametrize("format_", ["flac", "wav", "mp3"])
+def test_a_full_disk_ends_the_run_and_leaves_nothing_half_written(tmp_path, model, format_):
+    encode(tmp_path / "a.flac", tones(16_000, 1)[1], 16_000, codec="flac")
+    _, place = separated(tmp_path, tmp_path / "a.flac", model, format=format_, place=tmp_path / "whole")
+    room = min(path.stat().st_size for path in place.iterdir()) - 1
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def on_a_full_disk(name):  # only from here on: scratch files and the decoder need their room
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+        return str(tmp_path / "out" / name)
+
+    decoder = Limits().start()
+    try:
+        recording = decode(due(tmp_path / "a.flac", (TASK,)), "run", decoder, Limits())
+        with pytest.raises(RunError, match=rf"cannot write .*{format_}: {os.strerror(errno.EFBIG)}"):
+            separate(recording, TASK, model, on_a_full_disk, StemOptions(format=format_), None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        decoder.close()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_stems_on_cloud_storage(tmp_path, model, bucket):
+    encode(tmp_path / "a.flac", tones(16_000, 1)[1], 16_000, codec="flac")
+    place = folder_of(f"gs://{bucket.name}/out", TASK, "../a", "crc32c:ab/+c=-12")
+    rows, _ = separated(tmp_path, tmp_path / "a.flac", model, place=place)
+    assert {found.uri for found in gcs.list_objects(f"gs://{bucket.name}/")} == {row.uri for row in rows.values()}
+    total = 0
+    for row in rows.values():
+        stored = bucket.get_blob(gcs.split(row.uri)[1])
+        assert (stored.size, stored.crc32c) == (row.size_bytes, row.crc32c)
+        stored.download_to_filename(tmp_path / "down.flac")
+        total = total + read(tmp_path / "down.flac")[0]
+    np.testing.assert_array_equal(total, read(tmp_path / "a.flac")[0])
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (exceptions.Forbidden("no"), RunError, "cannot write gs://b/vocals.flac"),
+        (exceptions.NotFound("no bucket"), RunError, "cannot write gs://b/vocals.flac"),
+        (exceptions.ServiceUnavailable("later"), TrackError, "could not be uploaded"),
+        (http.ConnectionError("refused"), TrackError, "could not be uploaded"),
+    ],
+)
+def test_an_upload_that_fails(tmp_path, model, monkeypatch, error, kind, words):
+    class Refusing:
+        bucket = blob = lambda self, name: self
+
+        def upload_from_filename(self, path):
+            raise error
+
+    monkeypatch.setattr(gcs, "_client", Refusing)
+    encode(tmp_path / "a.flac", tones(16_000, 1)[1], 16_000, codec="flac")
+    with pytest.raises(kind, match=words) as caught:
+        separated(tmp_path, tmp_path / "a.flac", model, place="gs://b")
+    assert getattr(caught.value, "transient", True)
+
+
 def test_a_recording_too_short_for_a_sample_of_the_model(tmp_path, model):
     encode(tmp_path / "a.wav", np.zeros(1), 96_000, codec="wav")
     with pytest.raises(TrackError, match="1 samples at 96000 Hz are none at 16000 Hz"):
@@ -163,6 +228,22 @@ def test_hostile_ids_stay_within_their_folder(track_id):
 def test_ids_that_look_alike_do_not_clash():
     ids = ["a/b", "a_b", "a b", "A/b", "á/b", "a/b.", "x" * 300, "x" * 301]
     assert len({folder_of("/out", TASK, track_id, "t") for track_id in ids}) == len(ids)
+
+
+def test_tokens_that_look_alike_do_not_clash():
+    tokens = ["crc32c:ab+c==-1", "crc32c:ab/c==-1", "crc32c:ab-c==-1", "sha256:ab", "..", "."]
+    folders = {folder_of("/out", TASK, "a", token) for token in tokens}
+    assert len(folders) == len(tokens)
+    assert all(Path(folder).parent == Path(folder_of("/out", TASK, "a", "t")).parent for folder in folders)
+    assert not any(Path(folder).name.strip(".") == "" for folder in folders)
+
+
+@pytest.mark.parametrize(("name", "version"), [("..", ".."), ("../..", "1"), ("me/band", "1"), ("band", "a/../../b")])
+def test_cards_of_others_stay_within_the_stems(name, version):
+    task = Task(name="stems", model_name=name, model_version=version)
+    parts = Path(folder_of("/out", task, "a", "t")).relative_to("/out/stems").parts
+    assert len(parts) == 4
+    assert ".." not in parts
 
 
 @pytest.mark.parametrize(
