@@ -31,7 +31,6 @@ TEST_CLIPS = 825
 PARTS = ("voice", "accompaniment")
 #: SINGER_SONG_CLIP; SINGER_SONG is a whole song, cut into clips elsewhere.
 _CLIP = re.compile(r"(?P<singer>.+)_\d+_\d+")
-WAVFILE = "Wavfile"  #: the folder of the clips in the whole data set; its readings in LyricsWav may have their names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +59,7 @@ def singer(clip: str) -> str:
 
 
 def clips(folder: Path) -> list[Song]:
-    """The clips in `folder` or below; where a folder `Wavfile` holds some, only those, as the whole data set has it.
-
-    Its UndividedWavfile (the songs that they were cut from) and LyricsWav (the lyrics, read aloud) are left out.
+    """The clips in `folder` or below, as models/layouts.py finds them.
 
     Raises:
         DataError: if there is none.
@@ -71,7 +68,7 @@ def clips(folder: Path) -> list[Song]:
     found = [song for song in songs if _CLIP.fullmatch(song.name)]
     if not found:
         raise DataError(f"{folder} has no clips named SINGER_SONG_CLIP, such as amy_1_01.wav, but {songs[0].name}, ...")
-    return [song for song in found if song.parts["voice"].files[0].parent.name == WAVFILE] or found
+    return found
 
 
 def judged(found: Sequence[Song]) -> list[Song]:

@@ -67,9 +67,13 @@ class Song:
 
 
 def mir1k(folder: Path) -> list[Song]:
-    """MIR-1K (Hsu and Jang 2010): clips SINGER_SONG_CLIP, accompaniment left, voice right. Grouped by singer's song."""
-    songs = []
-    for path in _audio(folder):
+    """MIR-1K (Hsu and Jang 2010): clips SINGER_SONG_CLIP, accompaniment left, voice right. Grouped by singer's song.
+
+    Of the whole data set only the folder `Wavfile` is read: beside it lie the songs that clips were cut from, and the
+    lyrics, read aloud, under the clips' names.
+    """
+    songs, paths = [], _audio(folder)
+    for path in [path for path in paths if path.parent.name == "Wavfile"] or paths:
         words = path.stem.split("_")
         parts = {name: Source(files=(path,), channel=side) for side, name in enumerate(("accompaniment", "voice"))}
         songs.append(Song(name=path.stem, group="_".join(words[:-1]) or path.stem, parts=parts))
