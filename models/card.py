@@ -134,6 +134,7 @@ class ModelCard(_Part):
     labels: tuple[Label, ...] = ()
     thresholds_chosen: str = Field(default="", description="the way in which the thresholds were chosen")
     metrics: tuple[Metric, ...] = ()
+    trained_by: str = Field(default="", description="the command that trained it, and whatever was done besides")
 
     @property
     def window_s(self) -> float:

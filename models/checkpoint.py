@@ -101,7 +101,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} cannot be read ({error}): is it whole?") from error
 
 
-def write_weights(path: Path, weights: Sequence[FloatArray]) -> None:
+def write_weights(path: Path, weights: Sequence[npt.NDArray[Any]]) -> None:
     """Values of all variables of a network, in their order."""
     write_arrays(path, **_numbered("weight", weights))
 

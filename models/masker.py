@@ -98,7 +98,14 @@ def _constant(function: Callable[[Tensor], Tensor], spec: tf.TensorSpec) -> Any:
 
 
 def card(
-    name: str, version: str, licences: Licences, metrics: Sequence[Metric], *, window_frames: int, hop_frames: int
+    name: str,
+    version: str,
+    licences: Licences,
+    metrics: Sequence[Metric],
+    *,
+    window_frames: int,
+    hop_frames: int,
+    trained_by: str = "",
 ) -> ModelCard:
     """The card of a separator; windows overlap by what `hop_frames` leaves, and masks are cross-faded there."""
     return ModelCard(
@@ -117,6 +124,7 @@ def card(
         mask_window_samples=WINDOW,
         device_batch=4,
         metrics=tuple(metrics),
+        trained_by=trained_by,
     )
 
 

@@ -153,6 +153,7 @@ def _facts(card: ModelCard, uri: str) -> Iterator[tuple[str, Any]]:
     yield "research only", licences.research_only
     yield "code", licences.code
     yield "trained on", licences.training_data
+    yield "trained by", card.trained_by
     for metric in card.metrics:
         source = f" ({metric.source})" if metric.source else ""
         yield "measured", f"{metric.name} {metric.value:.6g} on {metric.data}{source}"

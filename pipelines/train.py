@@ -9,6 +9,7 @@ is to be started.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -143,10 +144,12 @@ def _export(console: Console, run: RunConfig, out: Path, network: keras.Model, r
         metrics,
         window_frames=run.window_frames,
         hop_frames=run.hop_frames,
+        trained_by="songscan train separator --out DIR --config CONFIG: the file assets.extra/config.json of this model",
     )
     folder, phone = out / run.name / run.version, out / f"{run.name}-{run.version}.tflite"
     masker.export(network, card, folder)
     half = [weight.astype(np.float16) for weight in values_of(network)]
+    shutil.copy(out / "config.json", folder / "assets.extra")
     write_weights(folder / "assets.extra" / "weights.npz", half)  # for --start: in the graph they are constants
     phone.write_bytes(masker.to_tflite(network, card.window_samples))
     for path in (folder, phone):
