@@ -144,7 +144,7 @@ def _export(console: Console, run: RunConfig, out: Path, network: keras.Model, r
         metrics,
         window_frames=run.window_frames,
         hop_frames=run.hop_frames,
-        trained_by="songscan train separator --out DIR --config CONFIG: the file assets.extra/config.json of this model",
+        trained_by="songscan train separator --out DIR --config CONFIG: assets.extra/config.json of this model",
     )
     folder, phone = out / run.name / run.version, out / f"{run.name}-{run.version}.tflite"
     masker.export(network, card, folder)
