@@ -133,7 +133,9 @@ def _create_state_views(connection: Any) -> None:
 
 def _unit(table: str) -> str:
     unit = "track_id, content_token, model_name, model_version"
-    return {"work": f"{unit}, task, options_digest", "dead_letters": f"{unit}, task"}.get(table, unit)
+    return {"work": f"{unit}, task, options_digest", "dead_letters": f"{unit}, task", "stems": f"{unit}, stem"}.get(
+        table, unit
+    )
 
 
 def _newest(table: str, per: str, function: str, where: str = "true") -> str:

@@ -54,10 +54,8 @@ def test_its_settings_are_beside_it(folder):
     )
 
 
-def test_a_tone_and_noise_are_no_voice(model):
-    times = np.arange(8 * 44_100) / 44_100
-    steady = 0.2 * np.sin(2 * np.pi * 440 * times) + np.random.default_rng(0).normal(0, 0.02, len(times))
-    samples = np.stack([steady, steady], axis=1).astype(np.float32)
+def test_noise_is_no_voice(model):
+    samples = np.random.default_rng(0).normal(0, 0.1, (8 * 44_100, 2)).astype(np.float32)
     vocals = separate_array(model, samples, 44_100)
     assert np.mean(vocals**2) < 0.03 * np.mean(samples**2)
 

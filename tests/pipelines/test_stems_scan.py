@@ -82,9 +82,9 @@ def test_one_by_one_they_stand_side_by_side_and_pruning_leaves_them(scanned, mod
     assert last_run(out)["up_to_date"] == 3
     scan(scanned / "music", out, *named, "--stems=accompaniment", "--force")
     assert len(rows(out, "FROM stems")) == 6
-    assert len(rows(out, "FROM stems_history")) > 6
+    assert len(rows(out, "FROM parts.stems")) == 9
     assert main(["prune", str(out), "--yes"]) == 0
-    assert len(rows(out, "FROM stems_history")) == len(rows(out, "FROM stems")) == 6
+    assert len(rows(out, "FROM parts.stems")) == len(rows(out, "FROM stems")) == 6
 
 
 def told(out, track=None):
