@@ -17,7 +17,7 @@ from bench.separators import SYSTEMS, Separator, systems
 from bench.table import write_csv
 from models.audio import AudioError, probe
 from models.card import ModelError
-from models.layouts import AUDIO, LAYOUTS, DataError, Song
+from models.layouts import DataError, Song
 from models.windows import FloatArray
 
 TOLD_EVERY_S = 30.0  #: how far it is, on standard error
@@ -38,20 +38,6 @@ def options(argv: Sequence[str], what: str) -> argparse.Namespace:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.split(",") if word)
-
-
-def all_songs(layout: str, folder: Path) -> list[Song]:
-    """The songs in `folder`, which has the layout of this name of LAYOUTS.
-
-    Raises:
-        DataError: if there is no such folder, nothing in it, or something else.
-    """
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {str(folder)!r}. Is it mounted?")
-    songs = LAYOUTS[layout](folder)
-    if not songs:
-        raise DataError(f"no audio files ({', '.join(AUDIO)}) are in {str(folder)!r} or below")
-    return songs
 
 
 def chosen(songs: Sequence[Song], given: argparse.Namespace) -> list[Song]:

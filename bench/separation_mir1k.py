@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.bss import Ratios, Sources
-from bench.scoring import all_songs, chosen, options, parts, run, scored
+from bench.scoring import chosen, options, parts, run, scored
 from bench.separators import Separator
 from bench.table import table
-from models.layouts import DataError, Song
+from models.layouts import DataError, Song, songs_in
 from models.windows import FloatArray
 
 TRAINING = ("abjones", "amy")  #: singers
@@ -64,7 +64,7 @@ def clips(folder: Path) -> list[Song]:
     Raises:
         DataError: if there is none.
     """
-    songs = all_songs("mir1k", folder)
+    songs = songs_in("mir1k", folder)
     found = [song for song in songs if _CLIP.fullmatch(song.name)]
     if not found:
         raise DataError(f"{folder} has no clips named SINGER_SONG_CLIP, such as amy_1_01.wav, but {songs[0].name}, ...")

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.scoring import all_songs, chosen, options, parts, run, scored
+from bench.scoring import chosen, options, parts, run, scored
 from bench.separators import Separator
 from bench.table import table
-from models.layouts import Song
+from models.layouts import Song, songs_in
 from models.windows import FloatArray
 
 NOTHING = "the mixture itself"
@@ -87,7 +87,7 @@ def by_system(scores: Sequence[Score]) -> list[dict[str, str]]:
 def main(argv: Sequence[str]) -> None:
     """Prints the scores."""
     given = options(argv, __doc__ or "")
-    found = all_songs("stems", given.folder)
+    found = songs_in("stems", given.folder)
     songs = chosen(found, given)
     print(f"{len(songs)} of the {len(found)} songs in {given.folder}\n", flush=True)
     print(table(by_system(scored(songs, given, score))))

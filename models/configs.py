@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 T = TypeVar("T")
 
 
-class ConfigError(Exception):
+class ConfigError(ValueError):
     """A configuration that cannot be used: its file, the field at fault, and what it should be."""
 
 

@@ -147,12 +147,20 @@ def read_layout(source: str) -> list[Song]:
     kind, _, place = source.partition(":")
     if kind not in LAYOUTS or not place:
         raise DataError(f"--data={source!r}: want KIND:PATH, and KIND one of {', '.join(LAYOUTS)}")
-    folder = Path(place)
+    return songs_in(kind, Path(place))
+
+
+def songs_in(kind: str, folder: Path) -> list[Song]:
+    """The songs in `folder`, which has the layout of this name of LAYOUTS.
+
+    Raises:
+        DataError: if there is no such folder, nothing in it, or something else.
+    """
     if not folder.is_dir():
-        raise DataError(f"--data={source!r}: there is no folder {place!r}. Is it mounted?")
+        raise DataError(f"there is no folder {str(folder)!r}. Is it mounted?")
     songs = LAYOUTS[kind](folder)
     if not songs:
-        raise DataError(f"--data={source!r}: no audio files ({', '.join(AUDIO)}) are in {place!r} or below")
+        raise DataError(f"no audio files ({', '.join(AUDIO)}) are in {str(folder)!r} or below")
     return songs
 
 

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from models.configs import config
+from models.configs import ConfigError, config
 
 RATE_HZ = 16_000
 WINDOW = 1920  #: samples of an STFT frame: 120 ms; oracle masks are best there, and it is whole at 44.1 and 48 kHz
@@ -67,10 +67,10 @@ def network(size: SeparatorConfig, frames: int | None = None) -> keras.Model:
         frames: where their number must be fixed.
 
     Raises:
-        ValueError: if there are more levels than the bands can be halved.
+        ConfigError: if there are more levels than the bands can be halved.
     """
     if BANDS % 2 ** len(size.channels):
-        raise ValueError(f"{len(size.channels)} levels do not halve {BANDS} bands: at most 9 do")
+        raise ConfigError(f"{len(size.channels)} levels do not halve {BANDS} bands: at most 9 do")
     energies = keras.Input((frames, BANDS), name="energies")
     levels = Levels()(energies)
     x = _normalised(layers.Conv2D(size.channels[0], 5, (1, 2), padding="same", use_bias=False))(levels)

@@ -16,6 +16,8 @@ from typing import Any
 
 import keras
 
+from models.configs import ConfigError
+
 Loss = Callable[[Any, Any], Any]
 Step = Callable[[Any, Any], float]
 
@@ -68,10 +70,10 @@ class TensorFlowDevices:
         """The places of the batch whose examples are made here.
 
         Raises:
-            ValueError: if the batch cannot be spread evenly.
+            ConfigError: if the batch cannot be spread evenly.
         """
         if batch % self.replicas:
-            raise ValueError(f"a batch of {batch} cannot be spread over {self.replicas} devices: take a multiple")
+            raise ConfigError(f"a batch of {batch} cannot be spread over {self.replicas} devices: take a multiple")
         each = batch // self.replicas
         return range(self._first * each, (self._first + self._local) * each)
 

@@ -97,7 +97,6 @@ def train(
         DataError: if an example cannot be made.
     """
     devices = devices or all_devices()
-    out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(settings.seed)
     keras.config.set_dtype_policy(settings.precision)
     try:
@@ -122,6 +121,7 @@ def train(
 
 
 def _state(network: keras.Model, optimizer: Any, out: Path, start: Path | None) -> State:
+    out.mkdir(parents=True, exist_ok=True)
     if start is not None:
         assign(network.variables, read_weights(start))
     state = State(network, optimizer)

@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from pipelines.options import add_stem_flags
 from pipelines.outcome import DONE
 from transforms.errors import MisuseError
-from transforms.stem_options import FORMATS, parse_stems
+from transforms.stem_options import parse_stems
 
 Command = Callable[[str, object, str], argparse.ArgumentParser]
 
@@ -25,10 +26,7 @@ def _add_separate(separate: argparse.ArgumentParser) -> None:
     separate.add_argument("file", metavar="FILE")
     separate.add_argument("outdir", metavar="OUTDIR")
     separate.add_argument("--model", metavar="URI", help="instead of the separator that ships: a folder, or gs://")
-    separate.add_argument("--stems", default="vocals,accompaniment", metavar="NAMES", help="default: %(default)s")
-    separate.add_argument(
-        "--stem_format", default="flac", metavar="FORMAT", help=f"one of {', '.join(FORMATS)} (default: %(default)s)"
-    )
+    add_stem_flags(separate.add_argument)
 
 
 def _separate(args: argparse.Namespace) -> int:

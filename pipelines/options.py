@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from models.stems import STEMS as STEM_NAMES
 from transforms.errors import MisuseError
 from transforms.records import Task
 from transforms.stem_options import FORMATS, StemOptions, parse_stems
@@ -69,8 +70,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="models to use for their tasks instead of those that ship, separated by commas: folders of SavedModels "
         "with cards, here or on gs://",
     )
-    add("--stems", default="vocals,accompaniment", metavar="NAMES", help="which to write (default: %(default)s)")
-    add("--stem_format", default="flac", metavar="FORMAT", help=f"one of {', '.join(FORMATS)} (default: %(default)s)")
+    add_stem_flags(add)
     add("--force", action="store_true", help="do it even where it was done before")
     add("--max_tracks", type=int, metavar="N", help="take at most N tracks; the others are withheld")
     add("--since", metavar="DATE", help="only files changed at this date (ISO 8601, UTC) or later")
@@ -94,6 +94,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="longest recording that is taken: hours of 48 kHz stereo, or as many samples otherwise",
     )
     add("--scratch_dir", metavar="FOLDER", help="where samples of long recordings lie meanwhile")
+
+
+def add_stem_flags(add: Callable[..., object]) -> None:
+    """The flags of `StemOptions`, for a scan and for a single file."""
+    add("--stems", default=",".join(STEM_NAMES), metavar="NAMES", help="which to write (default: %(default)s)")
+    add("--stem_format", default=FORMATS[0], metavar="FORMAT", help=f"one of {', '.join(FORMATS)} (default: flac)")
 
 
 def read_settings(known: argparse.Namespace) -> ScanSettings:

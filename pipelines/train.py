@@ -97,8 +97,8 @@ def train_separator(console: Console, run: RunConfig, out: Path) -> int:
             _export(console, run, out, network, recipe)
     except DataError as error:
         raise MisuseError(str(error), f"data: --data KIND:PATH, KIND one of {_kinds()}") from error
-    except CheckpointError as error:
-        raise MisuseError(str(error), "a run goes on only as it was begun") from error
+    except (CheckpointError, ConfigError) as error:
+        raise MisuseError(str(error), "a run goes on only as it was begun, and with settings that fit") from error
     except (FloatingPointError, ModelError) as error:
         raise RunError(str(error), "what was reached is kept in the run's folder") from error
     return DONE

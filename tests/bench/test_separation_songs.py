@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.scoring import all_songs
 from bench.separation_songs import NOTHING, Score, by_system, main, score, sdr_db
-from models.layouts import DataError
+from models.layouts import DataError, songs_in
 from tests.signals import music, noise, write
 
 RATE_HZ = 44_100
@@ -31,9 +30,7 @@ def test_sdr_counts_every_error_of_every_channel():
 
 def test_stems_are_mixed_as_they_are(tmp_path):
     song(tmp_path, "one", "wavfloat", ("drums", "bass", "other"))
-    scores = score(
-        all_songs("stems", tmp_path)[0], {"half": lambda mixture, voice, accompaniment, rate_hz: mixture / 2}
-    )
+    scores = score(songs_in("stems", tmp_path)[0], {"half": lambda mixture, voice, accompaniment, rate_hz: mixture / 2})
     voice = music(1.0, RATE_HZ, 2, 1)
     rest = sum(noise(1.0, RATE_HZ, 0.05, number)[:, None] * np.float32([[1.0, 0.3]]) for number in range(3))
     ratio_db = 10 * np.log10(np.sum(voice**2) / np.sum(rest**2))
