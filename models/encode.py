@@ -287,5 +287,7 @@ def _quantised(block: FloatArray, subtype: str) -> FloatArray | npt.NDArray[np.i
         return block
     bits = _BITS[subtype]
     full_scale = 2.0 ** (bits - 1)
-    steps = np.clip(np.rint(block.astype(np.float64) * full_scale), -full_scale, full_scale - 1)
+    steps = block * (np.float32 if bits <= 24 else np.float64)(full_scale)  # exact, and so is full scale less one
+    np.rint(steps, out=steps)
+    np.clip(steps, -full_scale, full_scale - 1, out=steps)
     return steps.astype(np.int32) << (32 - bits)

@@ -150,9 +150,12 @@ class MaskFilter:
         first, stop = int(starts[0]), int(starts[-1]) + self._window
         samples = np.ascontiguousarray(self._source.read(first, stop).T)
         view = np.lib.stride_tricks.sliding_window_view(samples, self._window, axis=1)  # [channels, places, window]
-        spectra = scipy.fft.rfft(view[:, starts - first] * self._hann, axis=-1)
+        windows = view[:, starts - first]  # a copy
+        windows *= self._hann
+        spectra = scipy.fft.rfft(windows, axis=-1)
         spectra *= self._bins.of(masks)
-        windows = scipy.fft.irfft(spectra, self._window, axis=-1) * self._hann
+        windows = scipy.fft.irfft(spectra, self._window, axis=-1, overwrite_x=True)
+        windows *= self._hann
         self._add_up(windows, starts, stop)
         self._done += count
         self._give(self._start(self._done))

@@ -28,7 +28,7 @@ from pipelines.planning import cores, make_plan, new_run_id, show_plan, tell_pla
 from pipelines.progress import Progress
 from pipelines.supervise import PIPELINE, Interrupt, Worker, watch
 from pipelines.version import VERSION
-from transforms import gcs, parts, tables
+from transforms import gcs, parts, stem_files, tables
 from transforms.errors import MisuseError, RunError
 from transforms.ledger import Plan
 from transforms.model_files import is_shipped
@@ -67,6 +67,7 @@ class Launch:
         Path(self.settings.output, "tables").mkdir(exist_ok=True)
         for path in parts.sweep(self.settings.output):
             self.messages.append(f"swept away what a dead run left: {path}")
+        stem_files.sweep_unfinished(self.settings.output)
 
     def workers(self, count: int) -> list[Worker]:
         """So many pipeline processes, waiting for their plans."""

@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms import parts, records, schemas, tables
+from transforms import parts, records, schemas, stem_files, tables
 from transforms.errors import RunError, SongscanError
 
 PART_ROWS = 100_000  # a part read as a whole needs some 100 MB at most
@@ -57,7 +57,7 @@ def compact(output: str, *, part_rows: int = PART_ROWS) -> Compacted:
 
 
 def prune(output: str, *, yes: bool, part_rows: int = PART_ROWS) -> dict[str, int]:
-    """How many rows are superseded, by table; removes them if `yes`.
+    """How many rows are superseded, by table, and how many stem files; removes them if `yes`.
 
     Superseded is what the current views do not show: results of an earlier content, of an earlier version of the same
     model, of an earlier opening; failures since mended; and the rows of `work` that committed them. The views NAME stay
@@ -72,14 +72,16 @@ def prune(output: str, *, yes: bool, part_rows: int = PART_ROWS) -> dict[str, in
     connection = tables.connect(output)
     try:
         superseded = {t: _superseded(connection, t) for t in records.TABLES if t != "runs"}
+        files = stem_files.superseded_files(connection, output)
         if yes and any(superseded.values()):
             for group in _groups(output, part_rows, whole=True):
                 _replace_or_leave(output, group, lambda rows, table: _kept(connection, rows, table))
+            stem_files.remove_files(files, output)  # only now that no row names them
     except duckdb.Error as error:
         raise tables.reading_error(output, error) from error
     finally:
         connection.close()
-    return superseded
+    return {**superseded, "stem files": len(files)}
 
 
 def _count(output: str) -> int:

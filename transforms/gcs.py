@@ -251,14 +251,19 @@ def open_binary(path: str) -> IO[bytes]:
 
 
 @contextlib.contextmanager
-def written_whole(path: str) -> Iterator[str]:
-    """Gives a local path to write to; what was written appears at `path`, local or gs://, whole or not at all."""
+def written_whole(path: str, unfinished: str | None = None) -> Iterator[str]:
+    """Gives a local path to write to; what was written appears at `path`, local or gs://, whole or not at all.
+
+    Args:
+        unfinished: folder to write in, on the disk of `path`; that of `path` itself if None.
+    """
     with contextlib.ExitStack() as stack:
         if is_gcs(path):
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="songscan-"))
         else:
-            folder = os.path.dirname(os.path.abspath(path))
-            os.makedirs(folder, exist_ok=True)
+            folder = unfinished or os.path.dirname(os.path.abspath(path))
+            for needed in {folder, os.path.dirname(os.path.abspath(path))}:
+                os.makedirs(needed, exist_ok=True)
         descriptor, scratch = tempfile.mkstemp(prefix=".", suffix=".part", dir=folder)
         os.fchmod(descriptor, 0o666 & ~_umask())  # mkstemp keeps a file to its owner; results are for all to read
         os.close(descriptor)

@@ -29,6 +29,7 @@ from models.windows import FloatArray
 from transforms import gcs
 from transforms.errors import RunError, TrackError
 from transforms.records import Task
+from transforms.stem_files import unfinished_folder
 from transforms.stem_options import StemOptions
 
 Pairs = Callable[[], Iterator[tuple[FloatArray, FloatArray]]]  # blocks of mixture and vocals, from the start
@@ -154,7 +155,7 @@ def _stem(pairs: Pairs, name: str, gain: float, coding: Coding) -> Iterator[Floa
 
 def _write(path: str, blocks: Iterator[FloatArray], coding: Coding, own: Any) -> dict[str, Any]:
     try:
-        with _uploading(path), gcs.written_whole(path) as scratch:
+        with _uploading(path), gcs.written_whole(path, unfinished_folder(path)) as scratch:
             with Encoder(
                 scratch, coding.sample_rate_hz, own.channels, codec=coding.encoder, bit_rate=coding.bit_rate
             ) as encoder:

@@ -64,10 +64,11 @@ def test_what_is_in_them(scanned):
 
 def test_the_other_stem_is_due_later(scanned, model):
     out, catalogue = scanned / "out", scanned / "list.jsonl"
+    (out / "stems" / ".unfinished" / ".left.part").write_text("by a run that was killed")
     scan(catalogue, out, "--tasks=stems", f"--models={model}", "--stems=vocals,accompaniment", ONE)
     assert last_run(out)["written"] == 3
     assert len(rows(out, "FROM stems")) == 6
-    assert len(list((out / "stems").rglob("*.flac"))) == 6
+    assert len([path for path in (out / "stems").rglob("*") if path.is_file()]) == 6
     scan(catalogue, out, "--tasks=stems", f"--models={model}", "--stems=accompaniment,vocals", ONE)
     assert last_run(out)["up_to_date"] == 3
 
