@@ -74,7 +74,11 @@ def assign(variables: Sequence[Any], arrays: Sequence[Any]) -> None:
     Raises:
         ValueError: if they are not as many, or of other shapes.
     """
+    if len(variables) != len(arrays):
+        raise ValueError(f"{len(arrays)} arrays for {len(variables)} variables")
     for variable, array in zip(variables, arrays, strict=True):
+        if tuple(variable.shape) != np.shape(array):
+            raise ValueError(f"{variable.path} has the shape {tuple(variable.shape)}, not {np.shape(array)}")
         variable.assign(array)
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from pathlib import Path
-from typing import Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import pydantic
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 T = TypeVar("T")
+
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Above = Annotated[float, Field(gt=0)]
+NotBelow = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class ConfigError(ValueError):
@@ -39,6 +46,18 @@ def from_json(cls: type[T], text: str, origin: str) -> T:
         return TypeAdapter(cls).validate_json(text)
     except ValidationError as error:
         raise ConfigError(f"{origin}: {'; '.join(_fault(cls, dict(fault)) for fault in error.errors())}") from None
+
+
+def replaced(value: T, **changes: Any) -> T:
+    """`value` with other values of some fields.
+
+    Raises:
+        ConfigError: naming each field at fault.
+    """
+    try:
+        return dataclasses.replace(value, **changes)  # type: ignore[type-var]
+    except ValidationError as error:
+        raise ConfigError("; ".join(_fault(type(value), dict(fault)) for fault in error.errors())) from None
 
 
 def to_json(value: Any) -> str:

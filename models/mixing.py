@@ -18,7 +18,7 @@ import numpy.typing as npt
 import soxr
 from librosa.effects import time_stretch
 
-from models.configs import config
+from models.configs import Above, NotBelow, Share, config
 from models.layouts import Song
 
 FloatArray = npt.NDArray[np.float32]
@@ -45,18 +45,18 @@ class MixConfig:
         noise: noise, if there is any, is added to the accompaniment, `noise_db` below it on average.
     """
 
-    together: float = 0.5
-    no_voice: float = 0.0
-    no_accompaniment: float = 0.0
-    shift: float = 0.6
-    semitones: float = 3.0
-    tempo: float = 0.0
-    stretch: float = 1.2
-    colour: float = 0.4
-    colour_db: float = 5.0
-    level_db: float = 2.0
-    swap: float = 0.5
-    noise: float = 0.0
+    together: Share = 0.5
+    no_voice: Share = 0.0
+    no_accompaniment: Share = 0.0
+    shift: Share = 0.6
+    semitones: NotBelow = 3.0
+    tempo: Share = 0.0
+    stretch: Above = 1.2
+    colour: Share = 0.4
+    colour_db: NotBelow = 5.0
+    level_db: NotBelow = 2.0
+    swap: Share = 0.5
+    noise: Share = 0.0
     noise_db: float = 20.0
 
 

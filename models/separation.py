@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from models.configs import config
+from models.configs import Count, config
 from models.layouts import DataError, Song, held_out
 from models.mixing import Library, MixConfig, mix
 from models.separator import HOP, RATE_HZ, WINDOW, SeparatorConfig, band_starts, loss, network
@@ -38,7 +38,7 @@ class SeparationConfig:
 
     network: SeparatorConfig = field(default_factory=SeparatorConfig)
     mix: MixConfig = field(default_factory=MixConfig)
-    frames: int = 128
+    frames: Count = 128
     held_out: tuple[str, ...] = ("abjones_5", "amy_9")
 
 

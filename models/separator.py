@@ -13,13 +13,14 @@ with various Intermediate Blocks for Spectrogram-based Singing Voice Separation"
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 from keras import layers, ops
+from pydantic import Field
 
-from models.configs import ConfigError, config
+from models.configs import ConfigError, Count, config
 
 RATE_HZ = 16_000
 WINDOW = 1920  #: samples of an STFT frame: 120 ms; oracle masks are best there, and it is whole at 44.1 and 48 kHz
@@ -40,9 +41,9 @@ class SeparatorConfig:
         squeeze: the dense layers along frequency go through 1/squeeze of the bands.
     """
 
-    channels: tuple[int, ...] = (24, 48, 96, 192)
-    convolutions: int = 2
-    squeeze: int = 8
+    channels: Annotated[tuple[Count, ...], Field(min_length=1)] = (24, 48, 96, 192)
+    convolutions: Count = 2
+    squeeze: Count = 8
 
     @property
     def frame_multiple(self) -> int:

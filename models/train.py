@@ -18,8 +18,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from models.checkpoint import State, assign, read_weights, values_of, write_weights
-from models.configs import config
+from models.checkpoint import CheckpointError, State, assign, read_weights, values_of, write_weights
+from models.configs import Above, Count, NotBelow, Share, Whole, config
 from models.steps import OneDevice, TensorFlowDevices, all_devices
 
 FloatArray = npt.NDArray[np.float32]
@@ -60,19 +60,19 @@ class TrainConfig:
         threads: that make examples.
     """
 
-    seed: int = 0
-    steps: int = 4000
-    batch: int = 4
-    learning_rate: float = 2e-3
-    warmup_steps: int = 100
-    weight_decay: float = 1e-4
-    clip_norm: float = 5.0
-    average: float = 0.995
-    evaluate_every: int = 250
-    checkpoint_every: int = 100
-    patience: int | None = None
+    seed: Whole = 0
+    steps: Count = 4000
+    batch: Count = 4
+    learning_rate: Above = 2e-3
+    warmup_steps: Whole = 100
+    weight_decay: NotBelow = 1e-4
+    clip_norm: Above = 5.0
+    average: Share = 0.995
+    evaluate_every: Count = 250
+    checkpoint_every: Count = 100
+    patience: Count | None = None
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    threads: int = 2
+    threads: Count = 2
 
 
 def train(
@@ -123,11 +123,18 @@ def train(
 def _state(network: keras.Model, optimizer: Any, out: Path, start: Path | None) -> State:
     out.mkdir(parents=True, exist_ok=True)
     if start is not None:
-        assign(network.variables, read_weights(start))
+        _begin(network, start)
     state = State(network, optimizer)
     if (out / "checkpoint.npz").exists():
         state.load(out / "checkpoint.npz")
     return state
+
+
+def _begin(network: keras.Model, start: Path) -> None:
+    try:
+        assign(network.variables, read_weights(start))
+    except ValueError as error:
+        raise CheckpointError(f"{start} holds the weights of another network: {error}") from None
 
 
 def _advance(state: State, lost: float, settings: TrainConfig, report: Callable[[int, Metrics], None]) -> None:

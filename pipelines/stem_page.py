@@ -36,10 +36,10 @@ def voice_words(voice_share: float) -> str:
     """Whether somebody sings.
 
     >>> voice_words(0.0), voice_words(0.613)
-    ('no singing was found: the vocals are next to silent', 'somebody sings during 61 % of the time')
+    ('no singing was found: the vocals hold little', 'somebody sings during 61 % of the time')
     """
     if voice_share < SUNG:
-        return "no singing was found: the vocals are next to silent"
+        return "no singing was found: the vocals hold little"
     return f"somebody sings during {100 * voice_share:.0f} % of the time"
 
 

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from models.card import Licences, Metric, ModelError
 from models.checkpoint import CheckpointError, values_of, write_weights
-from models.configs import ConfigError, config, read_config, to_json
+from models.configs import ConfigError, config, read_config, replaced, to_json
 from models.layouts import LICENCES, DataError, read_layout
 from models.separation import Separation, SeparationConfig
 from models.steps import all_devices
@@ -68,9 +68,9 @@ def asked(config_file: str | None, changes: dict[str, Any]) -> RunConfig:
     """
     try:
         run = read_config(RunConfig, Path(config_file)) if config_file else RunConfig()
-        said = {name: value for name, value in changes.items() if value}
-        steps = said.pop("steps", run.train.steps)
-        run = dataclasses.replace(run, **said, train=dataclasses.replace(run.train, steps=steps))
+        said = {name: value for name, value in changes.items() if value not in (None, "", ())}
+        trained = replaced(run.train, **{"steps": said.pop("steps")} if "steps" in said else {})
+        run = replaced(run, **said, train=trained)
     except ConfigError as error:
         raise MisuseError(str(error), "songscan train separator --show_config prints all fields") from error
     if not run.data:
@@ -87,8 +87,9 @@ def train_separator(console: Console, run: RunConfig, out: Path) -> int:
     """
     try:
         songs = [song for source in run.data for song in read_layout(source)]
-        _remember(run, out)
+        _check_out(run, out)
         recipe = Separation(songs, run.separator, out / "data", run.train.seed)
+        _remember(run, out)
         devices = all_devices()
         with TrainingLog(console, out, run.train.steps, quiet=not devices.chief) as log:
             start = Path(run.start) if run.start else None
@@ -96,7 +97,12 @@ def train_separator(console: Console, run: RunConfig, out: Path) -> int:
         if devices.chief:
             _export(console, run, out, network, recipe)
     except DataError as error:
-        raise MisuseError(str(error), f"data: --data KIND:PATH, KIND one of {_kinds()}") from error
+        advice = f"--data KIND:PATH, KIND one of {_kinds()}, and separator.held_out say what is trained on"
+        raise MisuseError(str(error), advice) from error
+    except KeyboardInterrupt:
+        every = run.train.checkpoint_every
+        console.print(f"the same command goes on from the last checkpoint (there is one every {every} steps)")
+        raise
     except (CheckpointError, ConfigError) as error:
         raise MisuseError(str(error), "a run goes on only as it was begun, and with settings that fit") from error
     except (FloatingPointError, ModelError) as error:
@@ -108,17 +114,26 @@ def _kinds() -> str:
     return ", ".join(sorted(LICENCES))
 
 
-def _remember(run: RunConfig, out: Path) -> None:
+def _check_out(run: RunConfig, out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise MisuseError(f"--out={visible(str(out))} is a file", "name a folder; it is made if it is not there")
     path = out / "config.json"
-    if path.exists():
+    if path.exists() and _begun(out):
         begun = read_config(RunConfig, path)
         if begun != run:
             differing = ", ".join(_differences(dataclasses.asdict(begun), dataclasses.asdict(run)))
             advice = f"take another --out, or --config {path} to go on with it"
             raise MisuseError(f"{out} holds a run that was begun with other settings: {differing}", advice)
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_json(run), encoding="utf-8")
+
+
+def _begun(out: Path) -> bool:
+    return (out / "checkpoint.npz").exists()
+
+
+def _remember(run: RunConfig, out: Path) -> None:
+    if not _begun(out):
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "config.json").write_text(to_json(run), encoding="utf-8")
 
 
 def _differences(first: dict[str, Any], second: dict[str, Any], at: str = "") -> list[str]:
@@ -165,5 +180,5 @@ def licences(run: RunConfig) -> Licences:
         told.append(words or run.licence or f"{source}: not told")
         research_only |= research or not (words or run.licence)
     data = "; ".join(dict.fromkeys(told))
-    weights = "for research only, as the training data" if research_only else data
+    weights = "as the training data" if research_only else data
     return Licences(code="songscan's", weights=weights, training_data=data, research_only=research_only)

@@ -20,6 +20,7 @@ from models.card import ModelError
 from models.masking import ROLES, extracting
 from models.stems import measure
 from models.windows import FloatArray
+from transforms import gcs
 from transforms.errors import RunError, TrackError
 from transforms.infer import Infer, SavedModelHandler, infer
 from transforms.journal import Journal
@@ -130,6 +131,7 @@ def _separate_into(
     options: StemOptions,
     scratch_dir: str | None,
 ) -> list[Stem]:
+    output = output if gcs.is_gcs(output) else os.path.abspath(output)  # what a row tells holds from any folder
     folder = folder_of(output, task, recording.report.due.track.track_id, recording.report.content_token)
     try:
         return separate(recording, task, model, lambda name: f"{folder}/{name}", options, scratch_dir)

@@ -25,6 +25,11 @@ class StemOptions:
     format: str = "flac"
 
     @property
+    def file_names(self) -> tuple[str, ...]:
+        """Of the stems that are written."""
+        return tuple(f"{name}.{self.format}" for name in self.stems)
+
+    @property
     def digest(self) -> str:
         """The same for the same files, whatever the order in which they were asked for."""
         told = json.dumps([sorted(self.stems), self.format])

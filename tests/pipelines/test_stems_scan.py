@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from pipelines.cli import main
 from pipelines.report import show
 from tests import signals
 from tests.doubles import models as doubles
-from tests.pipelines.scans import last_run, rows, scan
+from tests.pipelines.scans import ROOT, last_run, rows, scan
 from transforms.errors import MisuseError, RunError
 
 ONE = "--direct_num_workers=1"
@@ -76,11 +78,14 @@ def test_the_other_stem_is_due_later(scanned, model):
 def test_one_by_one_they_stand_side_by_side_and_pruning_leaves_them(scanned, model, tmp_path, capsys):
     out, named = tmp_path / "out", ("--tasks=stems", f"--models={model}", ONE)
     for stem in ("accompaniment", "vocals"):
-        scan(scanned / "music", out, *named, f"--stems={stem}")
+        scan(scanned / "music", os.path.relpath(out, ROOT), *named, f"--stems={stem}")
     assert main(["prune", str(out), "--yes"]) == 0
     assert len(rows(out, "FROM stems")) == 6
-    scan(scanned / "music", out, *named, "--stems=accompaniment")
-    assert last_run(out)["up_to_date"] == 3
+    assert all(Path(row["uri"]).is_relative_to(out) for row in rows(out, "FROM stems"))
+    assert (
+        "3 up to date, 0 withheld, 0 due"
+        in scan(scanned / "music", out, *named, "--stems=accompaniment", "--plan").stdout
+    )
     scan(scanned / "music", out, *named, "--stems=accompaniment", "--force")
     assert len(rows(out, "FROM stems")) == 6
     assert len(rows(out, "FROM parts.stems")) == 9
@@ -116,13 +121,22 @@ def test_one_file(tmp_path, model, capsys):
     assert "times real time" in said
 
 
+def test_of_a_file_that_is_cut_short_it_is_told(tmp_path, model, capsys):
+    path = signals.write(tmp_path, "flac", signals.music(4.0, 44_100, 2, seed=1), 44_100, stem="a")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert main(["separate", str(path), str(tmp_path / "out"), "--model", str(model)]) == 0
+    assert "the file is damaged or cut short: " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
         (["none.flac", "out"], MisuseError, "'none.flac' is not there"),
         ([".", "out"], MisuseError, "is a folder"),
         (["text.flac", "out"], RunError, r"text\.flac: "),
-        (["a.flac", "text.flac"], RunError, "cannot write"),
+        (["a.flac", "text.flac"], MisuseError, "OUTDIR is a file"),
+        (["vocals.flac", "."], MisuseError, "would replace 'vocals.flac' itself"),
+        (["a.flac", "folder"], MisuseError, r"the stem accompaniment\.flac would replace"),
         (["a.flac", "out", "--stems=drums"], MisuseError, "no such stem: drums"),
         (["a.flac", "out", "--stem_format=wma"], MisuseError, "'wma' is none"),
         (["a.flac", "out", "--model=/nowhere"], MisuseError, "/nowhere"),
@@ -132,7 +146,11 @@ def test_what_is_refused(tmp_path, monkeypatch, model, arguments, error, words):
     monkeypatch.chdir(tmp_path)
     signals.write(tmp_path, "flac", signals.tone(1000, 1.0, 16_000), 16_000, stem="a")
     (tmp_path / "text.flac").write_text("no audio")
+    shutil.copy(tmp_path / "a.flac", tmp_path / "vocals.flac")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "accompaniment.flac").symlink_to(tmp_path / "a.flac")
     named = [] if any("--model" in argument for argument in arguments) else ["--model", str(model)]
     with pytest.raises(error, match=words):
         main(["separate", *arguments, *named])
+    assert (tmp_path / "vocals.flac").read_bytes() == (tmp_path / "a.flac").read_bytes()
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())

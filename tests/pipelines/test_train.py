@@ -107,6 +107,8 @@ def test_other_settings_in_the_same_folder_are_refused(run):
         (["--data", "mir1k:/x"], "--out is missing"),
         (["--data", "mir1k:/not/there", "--out", "x"], "no folder '/not/there'"),
         (["--data", "mir1k:/x", "--out", "x", "--config", "/none.json"], r"/none\.json cannot be read"),
+        (["--data", "mir1k:/x", "--out", "x", "--steps", "-3"], "steps: Input should be greater than or equal to 1"),
+        (["--data", "mir1k:/x", "--out", "x", "--steps", "0"], "steps: Input should be greater than or equal to 1"),
     ],
 )
 def test_what_is_refused(arguments, words, tmp_path, monkeypatch):
@@ -114,6 +116,32 @@ def test_what_is_refused(arguments, words, tmp_path, monkeypatch):
     with pytest.raises(MisuseError, match=words):
         main(["train", "separator", *arguments])
     assert not list(tmp_path.iterdir())
+
+
+def test_settings_out_of_range_are_named(songs, tmp_path):
+    bad = {"train": {"batch": -1}, "separator": {"mix": {"together": 1.5}, "network": {"channels": []}}}
+    (tmp_path / "bad.json").write_text(json.dumps(bad))
+    arguments = ["--data", f"mir1k:{songs}", "--out", str(tmp_path / "out"), "--config", str(tmp_path / "bad.json")]
+    with pytest.raises(MisuseError, match=r"train\.batch: (?s:.*)network\.channels: (?s:.*)mix\.together: "):
+        main(["train", "separator", *arguments])
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_of_another_network_are_refused_and_the_folder_can_be_used_again(run, songs, tmp_path):
+    (tmp_path / "settings.json").write_text(json.dumps(SETTINGS | {"train": {"steps": 1}}))
+    (tmp_path / "file").write_text("")
+    named = ["--data", f"mir1k:{songs}", "--config", str(tmp_path / "settings.json")]
+    with pytest.raises(MisuseError, match="is a file"):
+        main(["train", "separator", *named, "--out", str(tmp_path / "file")])
+    arguments = [*named, "--out", str(tmp_path / "out")]
+    np.savez(tmp_path / "few.npz", weight0=np.zeros(3))
+    start = run / "separator" / "7" / "assets.extra" / "weights.npz"
+    with np.load(start) as arrays:
+        np.savez(tmp_path / "wide.npz", **{name: np.zeros((*array.shape, 2)) for name, array in arrays.items()})
+    for name in ("few", "wide"):
+        with pytest.raises(MisuseError, match="weights of another network"):
+            main(["train", "separator", *arguments, "--start", str(tmp_path / f"{name}.npz")])
+    assert main(["train", "separator", *arguments, "--start", str(start)]) == 0
 
 
 def test_settings_are_shown(capsys):
