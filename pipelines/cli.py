@@ -59,7 +59,10 @@ def parser() -> argparse.ArgumentParser:
     query.add_argument("output", metavar="OUTPUT")
     query.add_argument("sql", metavar="SQL")
     query.add_argument("--format", choices=("table", "csv", "json"), default="table")
-    command("schema", _schema, "List the tables and what their columns mean.")
+    schema = command("schema", _schema, "List the tables and what their columns mean.")
+    schema.add_argument(
+        "--bigquery", metavar="DATASET", help="print the DDL of the tables in [PROJECT.]DATASET instead"
+    )
     _add_models(command("models", _models, "List the models that are here, check one, or build those that are known."))
     doctor = command("doctor", _doctor, "See that everything is here that a scan needs.")
     doctor.add_argument("output", nargs="?", metavar="OUTPUT", help="look at the space there, too")
@@ -134,7 +137,12 @@ def _query(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _schema(_: argparse.Namespace) -> int:
+def _schema(args: argparse.Namespace) -> int:
+    if args.bigquery is not None:
+        from transforms.bigquery_schema import ddl
+
+        print(ddl(args.bigquery))
+        return DONE
     from pipelines import query
 
     query.schema(page())

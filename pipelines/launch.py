@@ -10,10 +10,12 @@ import contextlib
 import dataclasses
 import difflib
 import json
+import math
 import os
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -99,11 +101,18 @@ class Launch:
                 self.write_down(plan, "failed")
             raise
 
-    def write_down(self, plan: Plan, status: str) -> Run:
-        """Writes the line of `runs`, counted from what is on disk."""
+    def write_down(self, plan: Plan, status: str, *, late: bool = False) -> Run:
+        """Writes the line of `runs`, counted from what is on disk.
+
+        Args:
+            late: the run's time ran out, so that tracks may be left.
+        """
         counts, audio_s, again = outcomes(self.settings.output, self.run_id)
         left = plan.due - sum(counts.values())
-        if status == "done" and left:
+        if late and left:
+            hours = f"--budget_hours={self.settings.budget_hours:g}"
+            self.messages.append(f"{hours} ran out: tracks that are due next time: {left:,}")
+        elif status == "done" and left:
             raise RunError(
                 f"{left} tracks of {plan.due} got lost", f"this is a defect of songscan; the log is {self.log}"
             )
@@ -223,14 +232,19 @@ def local_workers(beam_flags: Sequence[str]) -> tuple[int, list[str]]:
 
 
 def check_remote(settings: ScanSettings, runner: str) -> None:
-    """Refuses places that Dataflow's workers cannot reach. (Other runners may share a file system with this machine.)
+    """Refuses what a remote run cannot do, and places that Dataflow's workers cannot reach.
+
+    Other runners may share a file system with this machine.
 
     Raises:
-        MisuseError: naming the place.
+        MisuseError: naming the flag or the place.
     """
     models = [
         ("models", task.model_uri) for task in settings.tasks if task.model_uri and not is_shipped(task.model_uri)
     ]
+    if settings.budget_hours is not None:
+        words = f"--budget_hours={settings.budget_hours:g} is for runs on this machine, not for {runner}"
+        raise MisuseError(words, "--max_tracks limits a job before it starts")
     for flag, place in [("input", settings.input), ("output", settings.output), *models]:
         if runner == "DataflowRunner" and not gcs.is_gcs(place):
             raise MisuseError(f"--{flag}={place} is on this machine", "Dataflow's workers reach gs://BUCKET/NAME only")
@@ -265,8 +279,9 @@ def check_places(settings: ScanSettings) -> None:
 
 def scan(run: Launch, count: int) -> int:
     """Plans, runs and tells; the exit status."""
+    budget_s = 3600 * (run.settings.budget_hours or math.inf)
+    interrupt = Interrupt(lambda text: run.console.print(text, highlight=False), deadline_s=time.monotonic() + budget_s)
     workers = run.workers(count)
-    interrupt = Interrupt(lambda text: run.console.print(text, highlight=False))
     try:
         plan = run.plan()
         tell_plan(plan, run.settings.tasks, run.console)
@@ -277,7 +292,7 @@ def scan(run: Launch, count: int) -> int:
             worker.close()
         shutil.rmtree(run.folder, ignore_errors=True)
     run.messages += note_changes(run.settings.output, run.settings.output, run.run_id, plan)
-    told = run.write_down(plan, "interrupted" if interrupt.count else "done")
+    told = run.write_down(plan, "interrupted" if interrupt.count else "done", late=interrupt.late)
     tell_run(told, run.settings.output, run.console)
     return status_of(told, run.settings.max_failed_fraction, run.console)
 

@@ -41,6 +41,7 @@ class ScanSettings:
     decode_timeout_s: float = 60.0
     decode_memory_mib: int = 2048
     max_hours: float = 24.0
+    budget_hours: float | None = None
     scratch_dir: str | None = None
     stem_options: StemOptions = dataclasses.field(default_factory=StemOptions)
 
@@ -93,6 +94,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="H",
         help="longest recording that is taken: hours of 48 kHz stereo, or as many samples otherwise",
     )
+    add("--budget_hours", type=float, metavar="H", help="take no track after so many hours; the next run goes on")
     add("--scratch_dir", metavar="FOLDER", help="where samples of long recordings lie meanwhile")
 
 
@@ -133,6 +135,7 @@ def _check_ranges(known: argparse.Namespace) -> None:
         "decode_timeout_s": (lambda v: v > 0, "seconds, more than 0"),
         "decode_memory_mib": (lambda v: v >= 256, "MiB, at least 256"),
         "max_hours": (lambda v: v > 0, "hours, more than 0"),
+        "budget_hours": (lambda v: v is None or v > 0, "hours, more than 0"),
         "scratch_dir": (lambda v: v is None or Path(v).is_dir(), "a folder that exists"),
     }
     for flag, (holds, wanted) in rules.items():

@@ -93,7 +93,9 @@ def _tell(console: Console, rows: list[Stem], decoded: Decoded, wall_s: float) -
     console.print(Text(voice_words(rows[0].voice_share)))
     if words := damage_words(decoded):
         console.print(Text(words, style="yellow"))
-    console.print(Text(f"{duration_s:.1f} s in {wall_s:.1f} s: {duration_s / wall_s:.2g} times real time"))
+    times = duration_s / wall_s
+    digits = 0 if times >= 10 else 1
+    console.print(Text(f"{duration_s:.1f} s in {wall_s:.1f} s: {times:.{digits}f} times real time"))
 
 
 def damage_words(decoded: Decoded) -> str:

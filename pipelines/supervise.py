@@ -9,6 +9,7 @@ deaths. Only a death without a track in flight ends the run.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -143,10 +144,20 @@ def log_tail(log: Path) -> str:
 
 @dataclass
 class Interrupt:
-    """Counts Ctrl-C and SIGTERM: the first asks the workers to finish what they have in hand, the second ends all."""
+    """Counts Ctrl-C and SIGTERM: the first asks the workers to finish what they have in hand, the second ends all.
+
+    Args:
+        deadline_s: of time.monotonic(); from then on no track is taken either.
+    """
 
     tell: Callable[[str], None]
     count: int = 0
+    deadline_s: float = math.inf
+
+    @property
+    def late(self) -> bool:
+        """Whether the deadline has passed."""
+        return time.monotonic() >= self.deadline_s
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[Interrupt]:
@@ -182,14 +193,14 @@ def watch(
         time.sleep(_TICK_S)
         for worker in list(running):
             worker.listen()
-            if interrupt.count:
+            if interrupt.count or interrupt.late:
                 worker.listener.stop()
             if interrupt.count > 1:
                 return deaths
             if worker.process.poll() is None:
                 continue
             track = worker.bury()
-            rest = again(worker) if track is not None and not interrupt.count else None
+            rest = again(worker) if track is not None and not interrupt.count and not interrupt.late else None
             if track is not None:
                 deaths.append(f"a worker died (status {worker.process.returncode}) with {track!r} in flight")
             if rest is None:

@@ -35,18 +35,14 @@ def sweep_unfinished(output: str) -> None:
 def superseded_files(connection: Any, output: str) -> list[str]:
     """The files of rows that may go (transforms/compact.py has put those that stay into kept.stems)."""
     key = f"USING ({', '.join(tables.STAMP)})"
-    going = _files(connection.sql(f"SELECT uri FROM parts.stems ANTI JOIN kept.stems {key}").fetchall(), output)
-    staying = _files(connection.sql(f"SELECT uri FROM parts.stems SEMI JOIN kept.stems {key}").fetchall(), output)
-    return sorted(path for path in going - staying if os.path.isfile(path))
+    named = f"SELECT string_split(uri, '/')[-{_PARTS}:] AS parts FROM parts.stems"
+    going = connection.sql(f"{named} ANTI JOIN kept.stems {key} EXCEPT {named} SEMI JOIN kept.stems {key}").fetchall()
+    within = [parts for (parts,) in going if _is_within(parts)]
+    return sorted(filter(os.path.isfile, (os.path.join(output, *parts) for parts in within)))
 
 
-def _files(rows: Iterable[tuple[str]], output: str) -> set[str]:
-    files = set()
-    for (uri,) in rows:
-        parts = uri.split("/")[-_PARTS:]
-        if parts[0] == FOLDER and len(parts) == _PARTS and not {"", ".", ".."} & set(parts):
-            files.add(os.path.join(output, *parts))
-    return files
+def _is_within(parts: list[str]) -> bool:
+    return len(parts) == _PARTS and parts[0] == FOLDER and not {"", ".", ".."} & set(parts)
 
 
 def remove_files(paths: Iterable[str], output: str) -> None:

@@ -41,6 +41,18 @@ def test_ctrl_c_finishes_what_is_in_hand(tmp_path):
     assert_complete(tmp_path / "out", 400)
 
 
+def test_when_the_budget_runs_out_the_rest_is_left_for_the_next_night(tmp_path):
+    music = catalogue(tmp_path / "music", 100, 3.0)
+    scan(music, tmp_path / "out", "--budget_hours=0.001")
+    run = last_run(tmp_path / "out")
+    assert run["status"] == "done"
+    assert run["withheld"] > 0
+    assert f"--budget_hours=0.001 ran out: tracks that are due next time: {run['withheld']}" in run["messages"]
+    scan(music, tmp_path / "out", "--budget_hours=1")
+    assert not any("budget" in message for message in last_run(tmp_path / "out")["messages"])
+    assert_complete(tmp_path / "out", 100)
+
+
 def wait_for_parts(output: Path, count: int) -> None:
     folder = output / "tables" / "work"
     while not folder.exists() or len(list(folder.glob("*.parquet"))) < count:

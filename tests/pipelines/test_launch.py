@@ -83,6 +83,8 @@ def test_dataflow_reaches_buckets_only(tmp_path):
         check_remote(settings(tmp_path, "gs://b/out"), "DataflowRunner")
     with pytest.raises(MisuseError, match="--output"):
         check_remote(settings("gs://b/music", tmp_path), "DataflowRunner")
+    with pytest.raises(MisuseError, match="--budget_hours=2 is for runs on this machine"):
+        check_remote(settings("gs://b/music", "gs://b/out", "--budget_hours=2"), "DataflowRunner")
     mine = doubles.fake(tmp_path)
     with pytest.raises(MisuseError, match="--models"):
         check_remote(settings("gs://b/music", "gs://b/out", f"--models={mine}"), "DataflowRunner")

@@ -5,6 +5,7 @@ import json
 import pytest
 from rich.console import Console
 
+from pipelines.cli import main
 from pipelines.query import query, schema
 from tests.transforms.outputs import failure, opening, put, row, write
 from transforms.errors import MisuseError, RunError
@@ -140,3 +141,8 @@ def test_schema_tells_every_column():
         for column in arrow_schema(record).names:
             assert column in said
     assert ".points" in said
+
+
+def test_schema_as_ddl(capsys):
+    assert main(["schema", "--bigquery=project.music"]) == 0
+    assert "CREATE TABLE IF NOT EXISTS `project.music.tags` (" in capsys.readouterr().out
