@@ -94,7 +94,10 @@ def train_separator(console: Console, run: RunConfig, out: Path) -> int:
         with TrainingLog(console, out, run.train.steps, quiet=not devices.chief) as log:
             start = Path(run.start) if run.start else None
             network = train(recipe, run.train, out, log.report, devices, start)
-        if devices.chief:
+        if keras.backend.backend() != "tensorflow":
+            words = "trained; the same command without KERAS_BACKEND writes the model, which needs TensorFlow"
+            console.print(Text(words))
+        elif devices.chief:
             _export(console, run, out, network, recipe)
     except DataError as error:
         advice = f"--data KIND:PATH, KIND one of {_kinds()}, and separator.held_out say what is trained on"
