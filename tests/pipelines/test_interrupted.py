@@ -29,7 +29,7 @@ def test_two_runs_do_not_share_an_output(tmp_path):
 def test_ctrl_c_finishes_what_is_in_hand(tmp_path):
     music = catalogue(tmp_path / "music", 400, 3.0)
     process = subprocess.Popen(command(music, tmp_path / "out"), cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    wait_for_parts(tmp_path / "out", 1)
+    wait_for_parts(process, tmp_path / "out", 1)
     process.send_signal(signal.SIGINT)
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 130, told
@@ -53,9 +53,10 @@ def test_when_the_budget_runs_out_the_rest_is_left_for_the_next_night(tmp_path):
     assert_complete(tmp_path / "out", 100)
 
 
-def wait_for_parts(output: Path, count: int) -> None:
+def wait_for_parts(process: subprocess.Popen, output: Path, count: int) -> None:
     folder = output / "tables" / "work"
     while not folder.exists() or len(list(folder.glob("*.parquet"))) < count:
+        assert process.poll() is None, "it ended before it wrote so much"
         time.sleep(0.02)
 
 
@@ -104,7 +105,7 @@ def kill_all(process: subprocess.Popen) -> None:
 def test_the_workers_do_not_outlive_their_launcher(tmp_path):
     music = catalogue(tmp_path / "music", 300)
     process = subprocess.Popen(command(music, tmp_path / "out"), cwd=ROOT, stdout=subprocess.DEVNULL)
-    wait_for_parts(tmp_path / "out", 1)
+    wait_for_parts(process, tmp_path / "out", 1)
     process.kill()
     process.wait()
     deadline = time.monotonic() + 20
