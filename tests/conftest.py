@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -52,3 +53,8 @@ def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[storage.Buc
     made = gcs._client().create_bucket(f"music-{time.monotonic_ns()}")
     yield made
     gcs._client.cache_clear()
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is under test, also where whoever started the tests has it ignored, as a shell does in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
