@@ -26,6 +26,7 @@ from rich.console import Console
 from pipelines.closing import note_changes, outcomes, shortened, status_of, tell_run
 from pipelines.lock import lock, temporary_folder
 from pipelines.options import LOCAL_RUNNER, LOCAL_RUNNERS, REMOTE_RUNNERS, ScanSettings, parse_scan
+from pipelines.places import check_places, check_remote
 from pipelines.planning import cores, make_plan, new_run_id, show_plan, tell_plan
 from pipelines.progress import Progress
 from pipelines.supervise import PIPELINE, Interrupt, Worker, watch
@@ -33,7 +34,6 @@ from pipelines.version import VERSION
 from transforms import gcs, parts, stem_files, tables
 from transforms.errors import MisuseError, RunError
 from transforms.ledger import Plan
-from transforms.model_files import is_shipped
 from transforms.records import Run
 from transforms.shares import Share, remaining
 from transforms.store import write_table
@@ -229,52 +229,6 @@ def local_workers(beam_flags: Sequence[str]) -> tuple[int, list[str]]:
     if not number.isdecimal():
         raise MisuseError(f"--direct_num_workers={number} is no number", "give how many processes, 0 for one a core")
     return int(number) or cores(), ["--direct_num_workers=1"]
-
-
-def check_remote(settings: ScanSettings, runner: str) -> None:
-    """Refuses what a remote run cannot do, and places that Dataflow's workers cannot reach.
-
-    Other runners may share a file system with this machine.
-
-    Raises:
-        MisuseError: naming the flag or the place.
-    """
-    models = [
-        ("models", task.model_uri) for task in settings.tasks if task.model_uri and not is_shipped(task.model_uri)
-    ]
-    if settings.budget_hours is not None:
-        words = f"--budget_hours={settings.budget_hours:g} is for runs on this machine, not for {runner}"
-        raise MisuseError(words, "--max_tracks limits a job before it starts")
-    for flag, place in [("input", settings.input), ("output", settings.output), *models]:
-        if runner == "DataflowRunner" and not gcs.is_gcs(place):
-            raise MisuseError(f"--{flag}={place} is on this machine", "Dataflow's workers reach gs://BUCKET/NAME only")
-
-
-def check_places(settings: ScanSettings) -> None:
-    """Refuses an output that is somebody else's folder, or that lies within the catalogue.
-
-    Raises:
-        MisuseError: saying which.
-        RunError: if it is on Cloud Storage.
-    """
-    if gcs.is_gcs(settings.output):
-        raise RunError(
-            f"a local run cannot write to {settings.output} yet",
-            "scan into a local folder and copy it, or use Dataflow",
-        )
-    output = Path(settings.output)
-    if output.exists() and not output.is_dir():
-        raise MisuseError(f"{settings.output} is a file", "give a folder for the output")
-    if output.is_dir() and any(output.iterdir()) and not (output / "state").is_dir():
-        raise MisuseError(
-            f"{settings.output} is not empty, and not an output of songscan",
-            "the order is: songscan scan INPUT OUTPUT; give an empty or new folder for the output",
-        )
-    if Path(settings.input).is_dir() and output.resolve().is_relative_to(Path(settings.input).resolve()):
-        raise MisuseError(
-            f"the output {settings.output} lies within the catalogue {settings.input}",
-            "give a folder elsewhere, or the files that songscan writes would be scanned as well",
-        )
 
 
 def scan(run: Launch, count: int) -> int:

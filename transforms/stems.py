@@ -29,7 +29,7 @@ from models.windows import FloatArray
 from transforms import gcs
 from transforms.errors import RunError, TrackError
 from transforms.records import Task
-from transforms.stem_files import unfinished_folder
+from transforms.stem_files import FOLDER, unfinished_folder
 from transforms.stem_options import StemOptions
 
 Pairs = Callable[[], Iterator[tuple[FloatArray, FloatArray]]]  # blocks of mixture and vocals, from the start
@@ -89,7 +89,7 @@ def folder_of(output: str, task: Task, track_id: str, content_token: str) -> str
     """Where the stems of a track lie."""
     token = _encoded(content_token.translate(TOKEN_NAMES))
     parts = (_encoded(task.model_name), _encoded(task.model_version), _safe(track_id), token)
-    return "/".join([output.rstrip("/"), "stems", *parts])
+    return "/".join([output.rstrip("/"), FOLDER, *parts])
 
 
 def _encoded(name: str) -> str:
@@ -140,8 +140,8 @@ def write_stems(
         "voice_share": levels.voice_share,
     }
     written = []
-    for name in options.stems:
-        path = place(f"{name}.{options.format}")
+    for name, file_name in zip(options.stems, options.file_names, strict=True):
+        path = place(file_name)
         facts = _write(path, _stem(pairs, name, gain, coding), coding, own)
         levels_db = {"peak_dbfs": _decibels(levels.peaks[name] * gain), "rms_dbfs": _decibels(levels.rms[name] * gain)}
         written.append({"stem": name, "uri": path, **common, **facts, **levels_db})

@@ -8,9 +8,10 @@ import pytest
 from rich.console import Console
 
 from pipelines.closing import shortened, status_of
-from pipelines.launch import check_places, check_remote, launch, local_workers, runner_of
+from pipelines.launch import launch, local_workers, runner_of
 from pipelines.lock import lock, temporary_folder
 from pipelines.options import parse_scan
+from pipelines.places import check_places, check_remote
 from pipelines.planning import cores
 from tests.doubles import models as doubles
 from tests.transforms.outputs import row
