@@ -14,7 +14,7 @@ from transforms.errors import MisuseError
 
 
 class ScanOptions(PipelineOptions):
-    """songscan's flags among Beam's; the last four are set by the launcher, not by hand."""
+    """songscan's flags among Beam's; the last five are set by the launcher, not by hand."""
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
@@ -23,6 +23,7 @@ class ScanOptions(PipelineOptions):
         parser.add_argument("--run_id", help=argparse.SUPPRESS)
         parser.add_argument("--journal", help=argparse.SUPPRESS)
         parser.add_argument("--stop_file", help=argparse.SUPPRESS)
+        parser.add_argument("--ends_itself", action="store_true", help=argparse.SUPPRESS)
 
 
 def parse(argv: Sequence[str]) -> PipelineOptions:

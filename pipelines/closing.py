@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
-import pyarrow as pa
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -23,30 +24,32 @@ _KEPT = 1000  # messages in a line of `runs`
 _TOLD = 10  # messages and kinds of failure on the terminal; all are in the tables
 
 
-def note_changes(readable: str, output: str, run_id: str, plan: Plan) -> list[str]:
-    """Writes that tracks were removed or moved, as new rows of `tracks`; the same in words, with duplicates.
+def note_changes(tables_in: str, output: str, run_id: str, plan: Plan, gone: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Writes that tracks were removed or moved, as new rows of `tracks`; the same in words.
 
     Args:
-        readable: a local folder with the tables of `output`, as they are now; `output` itself, if that is local.
+        tables_in: a local folder with the tables of `output`, as they are now; `output` itself, if that is local.
+        gone: the rows of `tracks` of what is no longer listed.
     """
-    connection = tables.connect(readable)
-    new_tokens = changes.tokens(connection, plan.perhaps_moved)
+    new_tokens = changes.tokens(tables.connect(tables_in), plan.perhaps_moved)
     moved = dict(changes.moved(plan.removed, new_tokens))
     now = datetime.now(UTC)
     rows = []
-    connection.register("gone", pa.table({"track_id": pa.array(sorted(plan.removed), pa.string())}))
-    for known in connection.sql("FROM tracks SEMI JOIN gone USING (track_id)").to_arrow_table().to_pylist():
+    for known in gone:
         to = moved.get(known["track_id"])
-        known |= {"run_id": run_id, "time": now, "state": "moved" if to else "removed", "moved_to": to}
-        rows.append(TrackFacts(**known))
+        changed = {"run_id": run_id, "time": now, "state": "moved" if to else "removed", "moved_to": to}
+        rows.append(TrackFacts(**{**known, **changed}))
     if rows:
         name = f"{run_id}-changes.parquet"
         write_table(output, "tracks", name, rows)
         write_table(output, "work", name, [])  # commits them
     words = [f"moved: {old} is now {new}" for old, new in moved.items()]
-    words += [f"removed: {track_id}" for track_id in plan.removed if track_id not in moved]
-    same = changes.duplicates(tables.connect(readable))  # a new look: those that moved are no duplicates
-    return words + [f"the same bytes: {', '.join(ids)}" for ids in same]
+    return words + [f"removed: {track_id}" for track_id in plan.removed if track_id not in moved]
+
+
+def note_duplicates(tables_in: str) -> list[str]:
+    """Tracks of the same bytes, in words; after `note_changes`, for those that moved are none."""
+    return [f"the same bytes: {', '.join(ids)}" for ids in changes.duplicates(tables.connect(tables_in))]
 
 
 _OUTCOMES = """
@@ -77,8 +80,12 @@ def shortened(messages: list[str]) -> list[str]:
     return messages if rest <= 0 else [*messages[:_KEPT], f"... and {rest} more"]
 
 
-def tell_run(run: Run, output: str, console: Console) -> None:
-    """The summary of a run on the terminal."""
+def tell_run(run: Run, tables_in: str, output: str, console: Console) -> None:
+    """The summary of a run on the terminal.
+
+    Args:
+        tables_in: a local folder with the tables of `output`.
+    """
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name in ("listed", "not_audio", "up_to_date", "withheld", "written", "dead_lettered"):
         table.add_row(name.replace("_", " "), f"{getattr(run, name):,}")
@@ -93,7 +100,7 @@ def tell_run(run: Run, output: str, console: Console) -> None:
         console.print(f"note: {escape(repr(message)[1:-1])}", highlight=False, soft_wrap=True)
     if len(run.messages) > _TOLD:
         console.print(f"... and {len(run.messages) - _TOLD} more notes", highlight=False)
-    tell_failures(run, output, console)
+    tell_failures(run, tables_in, console)
     console.print(f"see it: {command()} show {escape(shlex.quote(output))}", highlight=False, soft_wrap=True)
 
 
@@ -119,14 +126,18 @@ def status_of(run: Run, max_failed_fraction: float, console: Console) -> int:
     if run.status == "interrupted":
         console.print("interrupted: what was finished is kept, and the next run goes on from there", highlight=False)
         return INTERRUPTED
-    again = run.failed_again or 0  # known trouble: it must not wake somebody every night
-    failed, taken = run.dead_lettered - again, run.written + run.dead_lettered - again
-    if failed > max_failed_fraction * taken:
-        known = f" (and {again} that failed before)" if again else ""
-        console.print(
-            f"failed: {failed} of {taken} tracks taken{known}, more than --max_failed_fraction="
-            f"{max_failed_fraction:g} allows",
-            highlight=False,
-        )
+    words = too_many_failed(run, max_failed_fraction)
+    if words:
+        console.print(f"failed: {words}", highlight=False)
         return FAILED
     return DONE
+
+
+def too_many_failed(run: Run, max_failed_fraction: float) -> str:
+    """That more of the tracks taken failed than may, in words; "" otherwise."""
+    again = run.failed_again or 0  # known trouble: it must not wake somebody every night
+    failed, taken = run.dead_lettered - again, run.written + run.dead_lettered - again
+    if failed <= max_failed_fraction * taken:
+        return ""
+    known = f" (and {again} that failed before)" if again else ""
+    return f"{failed} of {taken} tracks taken{known}, more than --max_failed_fraction={max_failed_fraction:g} allows"

@@ -7,36 +7,30 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import difflib
-import json
 import math
 import os
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from pipelines.closing import note_changes, outcomes, shortened, status_of, tell_run
-from pipelines.lock import lock, temporary_folder
+from pipelines.closing import status_of, tell_run
+from pipelines.lock import leased, lock, temporary_folder
 from pipelines.options import LOCAL_RUNNER, LOCAL_RUNNERS, REMOTE_RUNNERS, ScanSettings, parse_scan
 from pipelines.places import check_places, check_remote
-from pipelines.planning import cores, make_plan, new_run_id, show_plan, tell_plan
+from pipelines.planning import cores, show_plan, tell_plan
 from pipelines.progress import Progress
+from pipelines.session import Session
 from pipelines.supervise import PIPELINE, Interrupt, Worker, watch
-from pipelines.version import VERSION
-from transforms import gcs, parts, stem_files, tables
+from transforms import mirror, tables
 from transforms.errors import MisuseError, RunError
 from transforms.ledger import Plan
-from transforms.records import Run
 from transforms.shares import Share, remaining
-from transforms.store import write_table
 
 
 class _Terminal(Console):
@@ -49,41 +43,34 @@ class _Terminal(Console):
 
 @dataclass
 class Launch:
-    """One run, from its plan to its line in `runs`."""
+    """One run on this machine: its session, and the folder and the log of its workers."""
 
-    settings: ScanSettings
-    argv: Sequence[str]
+    session: Session
     console: Console
     lock_fd: int
+    desk: str
     command: Sequence[str] = PIPELINE
-    run_id: str = field(default_factory=new_run_id)
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    messages: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.folder = Path(self.settings.output, "state", "run")
-        self.log = Path(self.settings.output, "state", "run.log")
+        self.folder = Path(self.desk, "state", "run")
+        self.log = Path(self.desk, "state", "run.log")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.log.write_text("", encoding="utf-8")
-        Path(self.settings.output, "tables").mkdir(exist_ok=True)
-        for path in parts.sweep(self.settings.output):
-            self.messages.append(f"swept away what a dead run left: {path}")
-        stem_files.sweep_unfinished(self.settings.output)
+        Path(self.desk, "tables").mkdir(exist_ok=True)
 
     def workers(self, count: int) -> list[Worker]:
         """So many pipeline processes, waiting for their plans."""
-        threads = max(1, cores() // count)
-        return [Worker(self.argv, self.run_id, self.log, self.lock_fd, threads, self.command) for _ in range(count)]
-
-    def plan(self) -> Plan:
-        """Lists the catalogue and subtracts the ledger."""
-        return make_plan(self.settings, self.settings.output, str(self.folder / "plan.parquet"), self.messages)
+        threads, session = max(1, cores() // count), self.session
+        return [
+            Worker(session.argv, session.run_id, self.log, self.lock_fd, threads, self.command) for _ in range(count)
+        ]
 
     def rest(self, worker: Worker) -> Share | None:
         """What a worker that died has left of its share; None if nothing is."""
-        rows = tables.connect(self.settings.output).execute(
-            "SELECT track_id FROM parts.tracks WHERE run_id = ?", [self.run_id]
+        self.session.refresh()
+        rows = tables.connect(self.session.tables).execute(
+            "SELECT track_id FROM parts.tracks WHERE run_id = ?", [self.session.run_id]
         )
         done = {track_id for (track_id,) in rows.fetchall()}
         path = str(self.folder / f"rest-{worker.process.pid}.parquet")
@@ -96,50 +83,11 @@ class Launch:
         try:
             yield
         except RunError as error:
-            self.messages.append(str(error))
+            self.session.messages.append(str(error))
             with contextlib.suppress(RunError):
-                self.write_down(plan, "failed")
+                self.session.refresh()
+                self.session.write_down(plan, "failed")
             raise
-
-    def write_down(self, plan: Plan, status: str, *, late: bool = False) -> Run:
-        """Writes the line of `runs`, counted from what is on disk.
-
-        Args:
-            late: the run's time ran out, so that tracks may be left.
-        """
-        counts, audio_s, again = outcomes(self.settings.output, self.run_id)
-        left = plan.due - sum(counts.values())
-        if late and left:
-            hours = f"--budget_hours={self.settings.budget_hours:g}"
-            self.messages.append(f"{hours} ran out: tracks that are due next time: {left:,}")
-        elif status == "done" and left:
-            raise RunError(
-                f"{left} tracks of {plan.due} got lost", f"this is a defect of songscan; the log is {self.log}"
-            )
-        now = datetime.now(UTC)
-        told = Run(
-            run_id=self.run_id,
-            time=self.started,
-            ended=now,
-            status=status,
-            songscan_version=VERSION,
-            host=socket.gethostname(),
-            input=self.settings.input,
-            tasks=self.settings.task_names,
-            options=json.dumps(list(self.argv), ensure_ascii=False),
-            listed=plan.listed,
-            not_audio=plan.not_audio,
-            up_to_date=plan.up_to_date + counts["unchanged"],
-            withheld=plan.withheld + left,
-            written=counts["written"],
-            dead_lettered=counts["dead_lettered"],
-            failed_again=again,
-            audio_hours=audio_s / 3600,
-            wall_s=(now - self.started).total_seconds(),
-            messages=shortened(self.messages),
-        )
-        write_table(self.settings.output, "runs", f"{self.run_id}.parquet", [told])
-        return told
 
 
 def launch(argv: Sequence[str], command: Sequence[str] = PIPELINE) -> int:
@@ -156,12 +104,14 @@ def launch(argv: Sequence[str], command: Sequence[str] = PIPELINE) -> int:
         from pipelines.submit import submit  # imports Beam
 
         check_remote(settings, runner_of(beam_flags))
-        return submit(settings, argv)
+        check_places(settings)
+        return submit(settings, argv, runner_of(beam_flags), _Terminal())
     count, more = local_workers(beam_flags)
     check_places(settings)
-    console = _Terminal()
-    with lock(settings.output) as lock_fd, temporary_folder(settings.output):
-        return scan(Launch(settings, [*argv, *more], console, lock_fd, command), count)
+    desk = mirror.desk(settings.output)
+    session = Session(settings, [*argv, *more], desk)
+    with lock(desk) as lock_fd, leased(settings.output, session.run_id), temporary_folder(desk):
+        return scan(Launch(session, _Terminal(), lock_fd, desk, command), count)
 
 
 def tell_only(settings: ScanSettings, argv: Sequence[str], beam_flags: Sequence[str]) -> int:
@@ -173,13 +123,8 @@ def tell_only(settings: ScanSettings, argv: Sequence[str], beam_flags: Sequence[
         check_remote(settings, runner_of(beam_flags))
     else:
         local_workers(beam_flags)
-        check_places(settings)
-    with contextlib.ExitStack() as stack:
-        if gcs.is_gcs(settings.output):
-            from pipelines.submit import mirrored
-
-            settings = dataclasses.replace(settings, output=stack.enter_context(mirrored(settings.output)))
-        return show_plan(settings, _Terminal())
+    check_places(settings)
+    return show_plan(settings, _Terminal())
 
 
 def _beam_flag(beam_flags: Sequence[str], name: str) -> str | None:
@@ -233,22 +178,22 @@ def local_workers(beam_flags: Sequence[str]) -> tuple[int, list[str]]:
 
 def scan(run: Launch, count: int) -> int:
     """Plans, runs and tells; the exit status."""
-    budget_s = 3600 * (run.settings.budget_hours or math.inf)
+    session, settings = run.session, run.session.settings
+    budget_s = 3600 * (settings.budget_hours or math.inf)
     interrupt = Interrupt(lambda text: run.console.print(text, highlight=False), deadline_s=time.monotonic() + budget_s)
     workers = run.workers(count)
     try:
-        plan = run.plan()
-        tell_plan(plan, run.settings.tasks, run.console)
+        plan = session.plan(str(run.folder / "plan.parquet"))
+        tell_plan(plan, settings.tasks, run.console)
         with interrupt.listening(), run.failures_written_down(plan):
             follow(run, workers, plan, interrupt)
     finally:
         for worker in workers:
             worker.close()
         shutil.rmtree(run.folder, ignore_errors=True)
-    run.messages += note_changes(run.settings.output, run.settings.output, run.run_id, plan)
-    told = run.write_down(plan, "interrupted" if interrupt.count else "done", late=interrupt.late)
-    tell_run(told, run.settings.output, run.console)
-    return status_of(told, run.settings.max_failed_fraction, run.console)
+    told = session.end(plan, "interrupted" if interrupt.count else "done", late=interrupt.late)
+    tell_run(told, session.tables, settings.output, run.console)
+    return status_of(told, settings.max_failed_fraction, run.console)
 
 
 def follow(run: Launch, workers: Sequence[Worker], plan: Plan, interrupt: Interrupt) -> None:
@@ -257,4 +202,4 @@ def follow(run: Launch, workers: Sequence[Worker], plan: Plan, interrupt: Interr
         share = Share(path=plan.path, first=number, step=len(workers))
         worker.go(share if number < plan.shards else None)
     with Progress([worker.tally for worker in workers], plan.due, run.console) as progress:
-        run.messages += watch(workers, run.rest, progress, interrupt)
+        run.session.messages += watch(workers, run.rest, progress, interrupt)

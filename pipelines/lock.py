@@ -1,4 +1,8 @@
-"""One run at a time on one output, and one temporary folder for all that it needs."""
+"""One run at a time on one output, and one temporary folder for all that it needs.
+
+On one machine a lock of the operating system keeps two runs apart, which no crash leaves behind. On Cloud Storage,
+where the other run may be anywhere, there is a lease besides (transforms/lease.py).
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,14 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from transforms import gcs
 from transforms.errors import RunError
+from transforms.lease import Held, acquire, kept
 
 
 @contextlib.contextmanager
@@ -44,6 +51,24 @@ def lock(output: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def leased(output: str, run_id: str) -> Iterator[Held | None]:
+    """Holds the lease of an output on Cloud Storage; None for a folder, which needs none.
+
+    Should it get lost, this process is interrupted as by SIGTERM: another run may be writing.
+
+    Raises:
+        RunError: if another run holds it.
+    """
+    if not gcs.is_gcs(output):
+        yield None
+        return
+    from pipelines.jobs import is_over
+
+    with kept(acquire(output, run_id, is_over), lambda: os.kill(os.getpid(), signal.SIGTERM)) as held:
+        yield held
 
 
 _PREFIX = "songscan-"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipelines.options import ScanSettings
 from transforms import gcs
-from transforms.errors import MisuseError, RunError
+from transforms.errors import MisuseError
 from transforms.model_files import is_shipped
 
 
@@ -34,13 +34,10 @@ def check_places(settings: ScanSettings) -> None:
 
     Raises:
         MisuseError: saying which.
-        RunError: if it is on Cloud Storage.
     """
     if gcs.is_gcs(settings.output):
-        raise RunError(
-            f"a local run cannot write to {settings.output} yet",
-            "scan into a local folder and copy it, or use Dataflow",
-        )
+        _check_bucket(settings)
+        return
     output = Path(settings.output)
     if output.exists() and not output.is_dir():
         raise MisuseError(f"{settings.output} is a file", "give a folder for the output")
@@ -53,4 +50,20 @@ def check_places(settings: ScanSettings) -> None:
         raise MisuseError(
             f"the output {settings.output} lies within the catalogue {settings.input}",
             "give a folder elsewhere, or the files that songscan writes would be scanned as well",
+        )
+
+
+def _check_bucket(settings: ScanSettings) -> None:
+    gcs.split(settings.output)  # names a bucket
+    output = settings.output.rstrip("/") + "/"
+    if output.startswith(settings.input.rstrip("/") + "/"):
+        raise MisuseError(
+            f"the output {settings.output} lies within the catalogue {settings.input}",
+            "give another prefix, or the files that songscan writes would be scanned as well",
+        )
+    ours = (f"{output}tables/", f"{output}state/")
+    if next(gcs.list_objects(output), None) and not any(next(gcs.list_objects(place), None) for place in ours):
+        raise MisuseError(
+            f"{settings.output} is not empty, and not an output of songscan",
+            "the order is: songscan scan INPUT OUTPUT; give an empty or new prefix for the output",
         )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pyarrow as pa
 from rich.console import Console
 from rich.markup import escape
 
 from pipelines.options import ScanSettings
-from transforms import changes, gcs, tables
+from transforms import changes, gcs, mirror, tables
 from transforms.catalogue import Verdicts, list_catalogue
 from transforms.child import DecoderProcess
 from transforms.errors import TrackError
@@ -24,8 +25,19 @@ from transforms.records import Task
 from transforms.tasks import research_only
 
 
-def make_plan(settings: ScanSettings, output: str, plan_file: str, messages: list[str]) -> Plan:
-    """Lists the catalogue, subtracts what `output` says is done, and writes what is due to `plan_file`.
+class Planned(NamedTuple):
+    """A plan, and what is known of the tracks that are no longer listed: their newest rows of `tracks`."""
+
+    plan: Plan
+    gone: list[Mapping[str, Any]]
+
+
+def make_plan(settings: ScanSettings, tables_in: str, plan_file: str, messages: list[str]) -> Planned:
+    """Lists the catalogue, subtracts what the tables say is done, and writes what is due to `plan_file`.
+
+    Args:
+        tables_in: a local folder with the tables of the output.
+        messages: what was noticed is added to them.
 
     Raises:
         MisuseError: if there is no such catalogue, or the limits make no sense for it.
@@ -33,7 +45,7 @@ def make_plan(settings: ScanSettings, output: str, plan_file: str, messages: lis
     remembered = f"{settings.output.rstrip('/')}/state/not_audio.parquet"
     verdicts = Verdicts.load(remembered)
     listing = list_catalogue(settings.input, verdicts)
-    ledger = tables.connect(output, memory_limit="1500MB")  # with Python beside it, below 2 GiB at a million tracks
+    ledger = tables.connect(tables_in, memory_limit="1500MB")  # with Python beside it, below 2 GiB at a million tracks
     messages += _other_catalogue(ledger, settings.input)
     made = plan(
         listing,
@@ -50,7 +62,17 @@ def make_plan(settings: ScanSettings, output: str, plan_file: str, messages: lis
     messages += listing.notes.messages
     messages += [f"hidden, passed over: {name} ({count})" for name, count in listing.notes.passed_over.items()]
     messages += [f"asked for by --track_ids, but not listed: {track_id}" for track_id in made.missing_ids]
-    return made
+    return Planned(made, _gone(ledger, made))
+
+
+def _gone(ledger: Any, made: Plan) -> list[Mapping[str, Any]]:
+    if not made.removed:
+        return []
+    ledger.register("gone", pa.table({"track_id": pa.array(sorted(made.removed), pa.string())}))
+    rows: list[Mapping[str, Any]] = (
+        ledger.sql("FROM tracks SEMI JOIN gone USING (track_id)").to_arrow_table().to_pylist()
+    )
+    return rows
 
 
 def _other_catalogue(ledger: Any, catalogue: str) -> list[str]:
@@ -65,12 +87,14 @@ def _other_catalogue(ledger: Any, catalogue: str) -> list[str]:
 def show_plan(settings: ScanSettings, console: Console) -> int:
     """Says what a scan would do, and does nothing; exit status 0."""
     with tempfile.TemporaryDirectory(prefix="songscan-plan-") as folder:
-        output = settings.output
-        if not Path(output, "tables").is_dir():
-            output = folder
+        tables_in = mirror.desk(settings.output)
+        if tables_in != settings.output:
+            mirror.bring(settings.output, tables_in)
+        if not Path(tables_in, "tables").is_dir():
+            tables_in = folder
             Path(folder, "tables").mkdir()
         messages: list[str] = []
-        made = make_plan(settings, output, str(Path(folder, "plan.parquet")), messages)
+        made = make_plan(settings, tables_in, str(Path(folder, "plan.parquet")), messages).plan
         with DecoderProcess(timeout_s=settings.decode_timeout_s) as decoder:
             hours = changes.hours(made, lambda uri: probe_duration(decoder, uri))
     tell_plan(made, settings.tasks, console)

@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.visible import cell
-from transforms import records, schemas, tables
+from transforms import mirror, records, schemas, tables
 from transforms.errors import MisuseError, SongscanError
 
 FORMATS = ("table", "csv", "json")
@@ -47,6 +47,7 @@ def query(output: str, sql: str, format: str = "table", console: Console | None 
     if format not in FORMATS:
         raise MisuseError(f"--format={format!r} is not a format", f"Formats are: {', '.join(FORMATS)}")
     console = console or Console()
+    output = mirror.readable(output)
     with tables.connect(output) as connection:
         lock(connection, output)
         _check_statement(connection, sql)

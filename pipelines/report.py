@@ -19,7 +19,7 @@ from pipelines.stem_page import print_stem_summary
 from pipelines.tag_shares import print_shares
 from pipelines.track_page import find_track, print_track
 from pipelines.visible import bar, brief, clock, command, count, lasting, moment, size, visible
-from transforms import tables
+from transforms import mirror, tables
 
 WORST_TRACKS = 10
 LAST_RUNS = 5
@@ -53,14 +53,15 @@ def show(output: str, track: str | None = None, console: Console | None = None) 
         RunError: if the tables cannot be read.
     """
     console = console or Console()
-    with tables.connect(output) as connection:
+    tables_in = mirror.readable(output)
+    with tables.connect(tables_in) as connection:
         try:
             if track is not None:
                 print_track(console, connection, find_track(connection, track))
             else:
                 _print_catalogue(console, connection, output)
         except duckdb.Error as error:
-            raise tables.reading_error(output, error) from error
+            raise tables.reading_error(tables_in, error) from error
 
 
 def _print_catalogue(console: Console, connection: Any, output: str) -> None:

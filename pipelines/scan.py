@@ -18,6 +18,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.beam_options import ScanOptions, parse
+from pipelines.finish import Finish
 from pipelines.options import ScanSettings, read_settings
 from pipelines.outcome import DONE, exit_status
 from pipelines.supervise import WORKER_DIED
@@ -69,7 +70,10 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> beam.PCollection
     for task in settings.tasks:
         label = " ".join(dict.fromkeys((task.name.capitalize(), task.model_name.capitalize())))
         recordings = recordings | label >> PERFORM[task.name](task, journal, settings)
-    return recordings | "Write" >> Write(settings.output, scan.run_id, journal)
+    parts = recordings | "Write" >> Write(settings.output, scan.run_id, journal)
+    if scan.ends_itself:
+        _ = parts | "Finish" >> Finish(settings, scan.run_id)
+    return parts
 
 
 def run(argv: Sequence[str]) -> int:

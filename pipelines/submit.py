@@ -1,101 +1,81 @@
-"""A scan on a remote runner: planned here, once; run there.
+"""A scan on a remote runner: planned here, once; run there, its end included.
 
-The plan file lies in the output, where the workers read their shards of it. The line in `runs` says `submitted`: what
-became of the tracks is in `work`. Nothing keeps two submissions apart yet, and what a dead job left is not swept away.
+The plan file lies in the output, where the workers read their shards of it, and so does the run's brief, from which the
+pipeline's last step counts, notes what moved, and writes the line of `runs`: nobody has to wait for a job on Dataflow.
+Other runners are waited for, since they live no longer than this process.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import socket
-import tempfile
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+from apache_beam.runners.runner import PipelineState
 from rich.console import Console
 
 from pipelines.beam_options import parse
-from pipelines.closing import note_changes, shortened
+from pipelines.closing import status_of, tell_run
+from pipelines.finish import told_of
+from pipelines.jobs import name_of
+from pipelines.lock import leased, lock, temporary_folder
 from pipelines.options import ScanSettings
 from pipelines.outcome import DONE
-from pipelines.planning import make_plan, new_run_id, tell_plan
+from pipelines.planning import tell_plan
 from pipelines.scan import build
-from pipelines.version import VERSION
-from transforms import gcs
+from pipelines.session import Session, write_brief
+from transforms import mirror
+from transforms.errors import RunError
+from transforms.lease import Held
 from transforms.ledger import Plan
-from transforms.records import Run
 from transforms.shares import Share
-from transforms.store import write_table
+
+DETACHED = ("DataflowRunner",)  # jobs that go on when this process has ended
 
 
-def submit(settings: ScanSettings, argv: Sequence[str]) -> int:
-    """Plans a scan and submits it; exit status 0 once the runner has taken it.
+def submit(settings: ScanSettings, argv: Sequence[str], runner: str, console: Console) -> int:
+    """Plans a scan and has it run; the exit status, for a detached job that of its submission.
 
     Raises:
         MisuseError: if a flag is wrong.
-        RunError: if Cloud Storage cannot be read or written.
+        RunError: if the catalogue or the output cannot be reached, another run is on, or the job fails.
     """
-    run_id, console, messages = new_run_id(), Console(), list[str]()
-    started = datetime.now(UTC)
-    with mirrored(settings.output) as tables:
-        plan_file = f"{settings.output.rstrip('/')}/state/plans/{run_id}.parquet"
-        plan = make_plan(settings, tables, plan_file, messages)
+    desk = mirror.desk(settings.output)
+    session = Session(settings, argv, desk)
+    with lock(desk), leased(settings.output, session.run_id) as held, temporary_folder(desk):
+        plan_file = f"{settings.output.rstrip('/')}/state/plans/{session.run_id}.parquet"
+        plan = session.plan(plan_file)
         tell_plan(plan, settings.tasks, console)
-        messages += note_changes(tables, settings.output, run_id, plan)
-    if plan.due:
+        if not plan.due:
+            return _told(session, plan, console)
+        write_brief(session, plan)
+        session.write_down(plan, "submitted")
         share = Share(path=plan_file).to_json()
-        pipeline = beam.Pipeline(options=parse([*argv, f"--run_id={run_id}", f"--share={share}"]))
-        build(pipeline, pipeline.options)
-        result = pipeline.run()
-        console.print(f"run {run_id}: {result.state}", highlight=False)
-    write_table(
-        settings.output, "runs", f"{run_id}.parquet", [_submitted(settings, argv, run_id, started, plan, messages)]
-    )
-    return DONE
+        flags = [*argv, f"--run_id={session.run_id}", f"--share={share}", "--ends_itself"]
+        return _run(session, parse(flags), runner, held, console)
 
 
-@contextlib.contextmanager
-def mirrored(output: str) -> Iterator[str]:
-    """A local folder with the tables of `output` that the ledger needs; `output` itself if it is local."""
-    if not gcs.is_gcs(output):
-        os.makedirs(os.path.join(output, "tables"), exist_ok=True)
-        yield output
-        return
-    with tempfile.TemporaryDirectory(prefix="songscan-ledger-") as folder:
-        os.makedirs(os.path.join(folder, "tables"))
-        for table in ("tracks", "work"):
-            os.makedirs(os.path.join(folder, "tables", table))
-            for part in gcs.list_objects(f"{output.rstrip('/')}/tables/{table}/"):
-                gcs.download(
-                    part.uri, part.generation, os.path.join(folder, "tables", table, os.path.basename(part.uri))
-                )
-        yield folder
+def _told(session: Session, plan: Plan, console: Console) -> int:
+    told = session.end(plan, "done")
+    tell_run(told, session.tables, session.settings.output, console)
+    return status_of(told, session.settings.max_failed_fraction, console)
 
 
-def _submitted(
-    settings: ScanSettings, argv: Sequence[str], run_id: str, started: datetime, plan: Plan, messages: list[str]
-) -> Run:
-    return Run(
-        run_id=run_id,
-        time=started,
-        ended=None,
-        status="submitted",
-        songscan_version=VERSION,
-        host=socket.gethostname(),
-        input=settings.input,
-        tasks=settings.task_names,
-        options=json.dumps(list(argv), ensure_ascii=False),
-        listed=plan.listed,
-        not_audio=plan.not_audio,
-        up_to_date=plan.up_to_date,
-        withheld=plan.withheld,
-        written=0,
-        dead_lettered=0,
-        failed_again=0,
-        audio_hours=0.0,
-        wall_s=None,
-        messages=shortened(messages),
-    )
+def _run(session: Session, options: PipelineOptions, runner: str, held: Held | None, console: Console) -> int:
+    pipeline = beam.Pipeline(options=options)
+    build(pipeline, options)
+    result = pipeline.run()
+    if runner in DETACHED:
+        cloud = options.view_as(GoogleCloudOptions)
+        job = name_of(result, cloud.project, cloud.region)
+        if held is not None:
+            held.hand_over(job)
+        console.print(f"run {session.run_id} is job {job}: it goes on by itself, and ends with its line in `runs`")
+        return DONE
+    state = result.wait_until_finish()
+    if state != PipelineState.DONE:
+        raise RunError(f"the job ended as {state}", "what was finished is kept; the runner's own log says why it ended")
+    session.refresh()
+    told = told_of(session.tables, session.run_id)
+    tell_run(told, session.tables, session.settings.output, console)
+    return status_of(told, session.settings.max_failed_fraction, console)

@@ -124,8 +124,8 @@ def check_output(output: str) -> None:
     """
     if "://" in output:
         raise RunError(
-            f"Reading the tables of {output} is not yet supported",
-            "Copy its folder `tables` first (gcloud storage cp -r OUTPUT/tables .), or query the tables in BigQuery",
+            f"{output} is on Cloud Storage, and only parts in a folder can be compacted or pruned",
+            "Publish them to BigQuery, and let the bucket's lifecycle remove old parts; or copy OUTPUT/tables here",
         )
     if os.path.isdir(os.path.join(output, "tables")):
         return

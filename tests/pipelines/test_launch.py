@@ -91,9 +91,9 @@ def test_dataflow_reaches_buckets_only(tmp_path):
         check_remote(settings("gs://b/music", "gs://b/out", f"--models={mine}"), "DataflowRunner")
 
 
-def test_local_runs_write_locally(tmp_path):
-    with pytest.raises(RunError, match="gs://b/out"):
-        check_places(settings(tmp_path, "gs://b/out"))
+def test_an_output_within_the_catalogue_is_refused_on_a_bucket_too():
+    with pytest.raises(MisuseError, match="gs://b/music/out lies within the catalogue gs://b/music"):
+        check_places(parse_scan(["--input=gs://b/music", "--output=gs://b/music/out"])[0])
 
 
 def test_home_is_understood_where_the_shell_did_not(monkeypatch, tmp_path):

@@ -164,7 +164,7 @@ def test_not_an_output(tmp_path):
         tables.connect(str(tmp_path / "nowhere"))
     with pytest.raises(MisuseError, match="is a file"):
         tables.connect(str(tmp_path / "song00.mp3"))
-    with pytest.raises(RunError, match="gs://bucket/x is not yet supported"):
+    with pytest.raises(RunError, match="gs://bucket/x is on Cloud Storage"):
         tables.connect("gs://bucket/x")
 
 
