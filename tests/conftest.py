@@ -1,4 +1,4 @@
-"""Cloud Storage for tests: gcp-storage-emulator in a process of its own, on loopback."""
+"""Cloud Storage for tests: gcp-storage-emulator in a process of its own, on loopback, behind a proxy of ours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import pytest
 from google.cloud import storage
 
-from transforms import gcs
+from tests.doubles.storage_proxy import Proxy, proxied
+from transforms import gcs_client
 
 
 @pytest.fixture(scope="session")
@@ -47,12 +48,20 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture
-def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[storage.Bucket]:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)
-    gcs._client.cache_clear()
-    made = gcs._client().create_bucket(f"music-{time.monotonic_ns()}")
-    yield made
-    gcs._client.cache_clear()
+def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """The way to the emulator, which can be disturbed; pauses before a request is made again are short."""
+    monkeypatch.setattr(gcs_client, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(gcs_client, "LONGEST_PAUSE_S", 0.02)
+    with proxied(server) as running:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", running.url)
+        gcs_client.client.cache_clear()
+        yield running
+        gcs_client.client.cache_clear()
+
+
+@pytest.fixture
+def bucket(proxy: Proxy) -> storage.Bucket:
+    return gcs_client.client().create_bucket(f"music-{time.monotonic_ns()}")
 
 
 def pytest_configure() -> None:

@@ -8,7 +8,6 @@ Credentials) and talks to an emulator if STORAGE_EMULATOR_HOST is set. Functions
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any, NamedTuple
 
 from transforms.errors import MisuseError, TrackError
+from transforms.gcs_client import client as _client
 
 SCHEME = "gs://"
 _FIELDS = "name,generation,size,crc32c,updated"
@@ -71,19 +71,6 @@ def split(uri: str) -> tuple[str, str]:
     if not bucket:
         raise MisuseError(f"{uri!r} names no bucket", "Write gs://BUCKET/FOLDER.")
     return bucket, name
-
-
-@functools.lru_cache(maxsize=1)
-def _client() -> Any:
-    from google.auth.exceptions import DefaultCredentialsError
-    from google.cloud import storage
-
-    try:
-        return storage.Client()
-    except DefaultCredentialsError as error:
-        raise MisuseError(
-            "Cloud Storage has no credentials here", "Run: gcloud auth application-default login."
-        ) from error
 
 
 @contextlib.contextmanager

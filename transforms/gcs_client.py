@@ -1,0 +1,90 @@
+"""Cloud Storage's client: how long it is patient, and what its refusals mean in words.
+
+Conventions. The client library finds credentials by itself (Application Default Credentials) and talks to an emulator
+if STORAGE_EMULATOR_HOST is set. A request that fails for a reason that may pass (408, 429, 5xx, a connection that
+breaks or does not answer) is made again, with pauses that double, until DEADLINE_S have gone; what is then still wrong
+becomes one of our own errors. Every request is made so that it may be made twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from transforms.errors import MisuseError, RunError, SongscanError
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+DEADLINE_S = 300.0  # for one request, all repetitions included
+TIMEOUT_S = (10.0, 60.0)  # to connect; between bytes
+
+GONE, FORBIDDEN, CORRUPT, NETWORK = "gone", "no_permission", "corrupt", "network"
+
+
+@functools.lru_cache(maxsize=1)
+def client() -> Any:
+    """The client, made at the first call.
+
+    Raises:
+        MisuseError: if there are no credentials.
+    """
+    from google.auth.exceptions import DefaultCredentialsError
+    from google.cloud import storage
+
+    try:
+        return storage.Client()
+    except DefaultCredentialsError as error:
+        raise MisuseError(
+            "Cloud Storage has no credentials here", "Run: gcloud auth application-default login."
+        ) from error
+
+
+def patience() -> dict[str, Any]:
+    """The arguments `retry` and `timeout` of a request."""
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    retry = DEFAULT_RETRY.with_delay(initial=FIRST_PAUSE_S, maximum=LONGEST_PAUSE_S, multiplier=2)
+    return {"retry": retry.with_timeout(DEADLINE_S), "timeout": TIMEOUT_S}
+
+
+@contextlib.contextmanager
+def in_words(words: Callable[[str, Exception], SongscanError]) -> Iterator[None]:
+    """Raises `words(kind, error)` for what Cloud Storage or the way to it refuses; kinds are GONE, FORBIDDEN, ..."""
+    from google.api_core import exceptions
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+    from requests import exceptions as http
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except (exceptions.NotFound, exceptions.PreconditionFailed) as error:
+        raise words(GONE, error) from error
+    except (exceptions.Forbidden, exceptions.Unauthorized) as error:
+        raise words(FORBIDDEN, error) from error
+    except DataCorruption as error:
+        raise words(CORRUPT, error) from error
+    except (exceptions.GoogleAPIError, GoogleAuthError, InvalidResponse, http.RequestException, HTTPError) as error:
+        raise words(NETWORK, error) from error
+    except ConnectionError as error:  # the library raises the bare one for a body that ended early
+        raise words(NETWORK, error) from error
+
+
+def run_error(doing: str, role: str) -> Callable[[str, Exception], RunError]:
+    """Words for a run that cannot go on: `doing` is such as "cannot write gs://b/x", `role` what an account needs."""
+
+    def words(kind: str, error: Exception) -> RunError:
+        if kind in (GONE, FORBIDDEN):
+            advice = f"check the bucket's name, and grant this account the role {role} on it"
+            return RunError(f"{doing}: {said(error)}", advice)
+        return RunError(f"{doing}: {said(error)}", "run again when the network is well")
+
+    return words
+
+
+def said(error: Exception) -> str:
+    """What an error of the client library says, in one line; the last one of those that were repeated in vain."""
+    cause = getattr(error, "cause", None) or error
+    return " ".join(str(getattr(cause, "message", "") or cause).split())[:300]
