@@ -7,19 +7,14 @@ Content is small (a few kB) and checked by CRC32C.
 
 from __future__ import annotations
 
-import base64
+import io
 import uuid
-from typing import Any
-
-import google_crc32c
 
 from transforms import gcs
-from transforms.errors import RunError
-from transforms.gcs_client import client, in_words, patience, run_error
+from transforms.gcs_client import in_words, patience, run_error
 
 _MARK = "songscan-write"
 _ROLE = "Storage Object User"
-_READS = 10  # as often somebody may replace an object while it is read
 
 
 def create_exclusively(uri: str, content: bytes) -> int | None:
@@ -40,14 +35,14 @@ def replace(uri: str, content: bytes, generation: int) -> int | None:
     from google.api_core.exceptions import PreconditionFailed
 
     mark = uuid.uuid4().hex
-    blob = _blob(uri)
+    blob = gcs.blob_of(uri)
     blob.metadata = {_MARK: mark}
     with in_words(run_error(f"cannot write {uri}", _ROLE)):
         try:
             blob.upload_from_string(content, if_generation_match=generation, checksum="crc32c", **patience())
         except PreconditionFailed:
             # Perhaps it was met, and the answer was lost: then what is there bears our mark.
-            blob = _look(uri)
+            blob = gcs.look_up(uri)
             if blob is None or (blob.metadata or {}).get(_MARK) != mark:
                 return None
         return int(blob.generation)
@@ -59,21 +54,10 @@ def read_with_generation(uri: str) -> tuple[bytes, int] | None:
     Raises:
         RunError: if it may not be read, cannot be reached in time, or arrives damaged.
     """
-    from google.api_core.exceptions import NotFound
-    from google.cloud.storage.exceptions import DataCorruption
-
+    content = io.BytesIO()
     with in_words(run_error(f"cannot read {uri}", _ROLE)):
-        for _ in range(_READS):
-            found = _look(uri)
-            if found is None:
-                return None
-            try:
-                content = bytes(_blob(uri, found.generation).download_as_bytes(checksum="crc32c", **patience()))
-            except (NotFound, DataCorruption):  # replaced or deleted since; damaged on the way
-                continue
-            if base64.b64encode(google_crc32c.Checksum(content).digest()).decode() == found.crc32c:
-                return content, int(found.generation)
-    raise RunError(f"cannot read {uri}: it arrives damaged, or is replaced all the time", "run again")
+        found = gcs.fetch_current(uri, content)
+    return (content.getvalue(), found.generation) if found else None
 
 
 def delete(uri: str, generation: int) -> bool:
@@ -86,19 +70,9 @@ def delete(uri: str, generation: int) -> bool:
 
     with in_words(run_error(f"cannot delete {uri}", _ROLE)):
         try:
-            _blob(uri).delete(if_generation_match=generation, **patience())
+            gcs.blob_of(uri).delete(if_generation_match=generation, **patience())
         except PreconditionFailed:  # another is there, or none: the answer to our own request may have been lost
-            return _look(uri) is None
+            return gcs.look_up(uri) is None
         except NotFound:
             return True
     return True
-
-
-def _blob(uri: str, generation: int | None = None) -> Any:
-    bucket, name = gcs.split(uri)
-    return client().bucket(bucket).blob(name, generation=generation)
-
-
-def _look(uri: str) -> Any:
-    bucket, name = gcs.split(uri)
-    return client().bucket(bucket).get_blob(name, **patience())

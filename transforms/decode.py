@@ -106,7 +106,7 @@ def fetched(track: Track, scratch_dir: str | None) -> Iterator[str]:
     handle, path = tempfile.mkstemp(prefix="songscan-", dir=scratch_dir)
     os.close(handle)
     try:
-        gcs.download(track.uri, track.generation, path)
+        gcs.download(track.uri, track.generation, path, track.revision)
         yield path
     finally:
         os.unlink(path)

@@ -1,25 +1,29 @@
 """Cloud Storage: listing, and reading that is pinned to what was listed.
 
 Conventions. `gs://BUCKET/NAME`; a revision is `SIZE-CRC32C` with the CRC in base64 as Cloud Storage tells it, a
-generation pins a read to one writing of an object. The client library finds credentials by itself (Application Default
-Credentials) and talks to an emulator if STORAGE_EMULATOR_HOST is set. Functions that take a `path` take local ones too.
+generation pins a read to one writing of an object. What is read whole is checked by its CRC32C here: the client library
+does so only where nothing interrupted the download. Functions that take a `path` take local ones too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any, NamedTuple
 
-from transforms.errors import MisuseError, TrackError
-from transforms.gcs_client import client as _client
+from transforms.errors import MisuseError
+from transforms.gcs_client import as_track_error, client, explained, patience
+from transforms.stored import revision_of, unpack
 
 SCHEME = "gs://"
 _FIELDS = "name,generation,size,crc32c,updated"
 _THREADS = 32  # requests at a time; each waits some 50 ms, mostly for the network
+ATTEMPTS = 3  # at a download that arrives damaged, each with its own repetitions
+_LOOKS = 10  # as often somebody may replace an object while it is read
 _FOLDER_AT = 8  # so many names of one folder are cheaper listed than asked for one by one
 
 
@@ -73,30 +77,17 @@ def split(uri: str) -> tuple[str, str]:
     return bucket, name
 
 
-@contextlib.contextmanager
-def _explained(uri: str) -> Iterator[None]:
-    """Turns a refusal by Cloud Storage into words about `uri`."""
-    from google.api_core import exceptions
-
-    try:
-        yield
-    except exceptions.NotFound as error:
-        raise MisuseError(f"{uri!r} does not exist", "Check the names of bucket and folder.") from error
-    except (exceptions.Forbidden, exceptions.Unauthorized) as error:
-        raise MisuseError(
-            f"{uri!r} may not be read by this account", "Grant it the role Storage Object Viewer on the bucket."
-        ) from error
-
-
 def list_objects(prefix: str) -> Iterator[Object]:
     """All objects whose URI begins with `prefix`, by name.
 
     Raises:
         MisuseError: if the bucket does not exist or may not be listed.
+        RunError: if it cannot be listed to its end.
     """
     bucket, name = split(prefix)
-    with _explained(prefix):
-        for blob in _client().list_blobs(bucket, prefix=name, fields=f"items({_FIELDS}),nextPageToken"):
+    with explained(prefix):
+        fields = f"items({_FIELDS}),nextPageToken"
+        for blob in client().list_blobs(bucket, prefix=name, fields=fields, **patience()):
             yield _object(bucket, blob)
 
 
@@ -110,6 +101,7 @@ def describe(uris: Sequence[str]) -> dict[str, Object]:
 
     Raises:
         MisuseError: if a bucket may not be read.
+        RunError: if it cannot be reached.
     """
     folders: dict[str, list[str]] = {}
     for uri in uris:
@@ -125,27 +117,31 @@ def _describe_folder(folder: str, uris: list[str]) -> list[Object]:
     wanted = set(uris)
     bucket, prefix = split(folder)
     names = [split(uri)[1] for uri in uris]
-    with _explained(folder):
-        blobs = _client().list_blobs(
+    with explained(folder):
+        blobs = client().list_blobs(
             bucket,
             prefix=prefix,
             delimiter="/",
             start_offset=min(names),
             end_offset=max(names) + "\0",
             fields=f"items({_FIELDS}),nextPageToken",
+            **patience(),
         )
         return [found for blob in blobs if (found := _object(bucket, blob)).uri in wanted]
 
 
 def _get(uri: str) -> Object | None:
-    bucket, name = split(uri)
-    with _explained(uri):
-        blob = _client().bucket(bucket).get_blob(name) if name else None
-    return _object(bucket, blob) if blob else None
+    with explained(uri):
+        blob = look_up(uri)
+    return _object(split(uri)[0], blob) if blob else None
 
 
 def read_heads(objects: Sequence[Object], length_bytes: int) -> list[bytes]:
-    """The first bytes of each object; b"" for what is empty or gone meanwhile."""
+    """The first bytes of each object; b"" for what is empty or gone meanwhile.
+
+    Raises:
+        MisuseError, RunError: as `describe`.
+    """
     if not objects:
         return []
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -153,51 +149,101 @@ def read_heads(objects: Sequence[Object], length_bytes: int) -> list[bytes]:
 
 
 def _read_head(found: Object, length_bytes: int) -> bytes:
-    from google.api_core import exceptions
+    from google.api_core.exceptions import NotFound
 
-    bucket, name = split(found.uri)
-    try:
-        blob = _client().bucket(bucket).blob(name, generation=found.generation)
-        return bytes(blob.download_as_bytes(end=length_bytes - 1)) if found.size_bytes else b""
-    except exceptions.NotFound:
+    with explained(found.uri):
+        try:
+            return read_range(found, 0, min(length_bytes, found.size_bytes))
+        except NotFound:
+            return b""
+
+
+def read_range(found: Object, start: int, stop: int) -> bytes:
+    """Bytes `start` to `stop` (exclusive) as they are stored; Cloud Storage has no checksum of a part."""
+    if stop <= start:
         return b""
+    arguments: dict[str, Any] = {"if_generation_match": found.generation, "checksum": None, "raw_download": True}
+    data = bytes(
+        blob_of(found.uri, found.generation).download_as_bytes(start=start, end=stop - 1, **arguments, **patience())
+    )
+    if len(data) != stop - start:
+        raise ConnectionError(f"{len(data)} bytes came instead of {stop - start}")
+    return data
 
 
-@contextlib.contextmanager
-def _as_track_error(uri: str) -> Iterator[None]:
-    """Turns what can go wrong with one object into a transient `TrackError`."""
-    from google.api_core import exceptions
-    from google.cloud.storage.exceptions import DataCorruption
-    from requests import exceptions as http
-
-    def trouble(reason: str, message: str, advice: str) -> TrackError:
-        return TrackError("open", reason, f"{uri!r} {message}", advice, transient=True)
-
-    try:
-        yield
-    except (exceptions.NotFound, exceptions.PreconditionFailed) as error:
-        message = "was deleted or written anew after it was listed"
-        raise trouble("gone", message, "The next run takes it as it is then.") from error
-    except (exceptions.Forbidden, exceptions.Unauthorized) as error:
-        advice = "Grant the worker's account the role Storage Object Viewer on the bucket."
-        raise trouble("no_permission", "may not be read", advice) from error
-    except DataCorruption as error:
-        raise trouble("corrupt_download", "arrived damaged", "Run again.") from error
-    except (exceptions.GoogleAPICallError, exceptions.RetryError, http.RequestException) as error:
-        raise trouble("network", f"could not be fetched: {error}", "Run again when the network is well.") from error
+def blob_of(uri: str, generation: int | None = None) -> Any:
+    """The client library's handle of an object; nothing is asked for."""
+    bucket, name = split(uri)
+    return client().bucket(bucket).blob(name, generation=generation)
 
 
-def download(uri: str, generation: int | None, path: str) -> None:
-    """Copies the object to the local `path`; `generation` pins it to what was listed, and its CRC32C is checked.
+# Whole objects --------------------------------------------------------------------------------------------------
+
+
+def download(uri: str, generation: int | None, path: str, revision: str | None = None) -> None:
+    """Copies the object to the local `path`, and checks its CRC32C; whatever fails, `path` stays for the caller.
+
+    Args:
+        generation: pins it to what was listed; None takes what is there.
+        revision: what was listed; asked for if it is None.
 
     Raises:
         TrackError: transient, stage `open`: `gone` (deleted, or written anew since), `no_permission`, `network` or
             `corrupt_download`.
+        OSError: if there is no room.
     """
+    with as_track_error(uri), open(path, "wb+") as file:
+        if generation is None or revision is None:
+            found = current(uri, generation)
+            generation, revision = found.generation, found.revision
+        _fetch(uri, generation, revision, file)
+
+
+def look_up(uri: str, generation: int | None = None) -> Any:
+    """The client library's handle of an object, with all that is told of it; None if it is not there."""
     bucket, name = split(uri)
-    blob = _client().bucket(bucket).blob(name, generation=generation)
-    with _as_track_error(uri):
-        blob.download_to_filename(path, if_generation_match=generation, checksum="crc32c")
+    return client().bucket(bucket).get_blob(name, generation=generation, **patience()) if name else None
+
+
+def current(uri: str, generation: int | None = None) -> Object:
+    """The object that is there, of this generation if it is given; else the client library's NotFound."""
+    from google.api_core.exceptions import NotFound
+
+    blob = look_up(uri, generation)
+    if blob is None:
+        raise NotFound("there is no such object")
+    return _object(split(uri)[0], blob)
+
+
+def fetch_current(uri: str, file: IO[bytes]) -> Object | None:
+    """Whatever is there into the empty `file`, all of one writing; None if nothing is. Errors are the library's."""
+    from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed
+
+    for _ in range(_LOOKS):
+        if (blob := look_up(uri)) is None:
+            return None
+        found = _object(split(uri)[0], blob)
+        with contextlib.suppress(NotFound, PreconditionFailed):  # replaced or deleted since: look again
+            _fetch(uri, found.generation, found.revision, file)
+            return found
+    raise Conflict("it is replaced all the time")
+
+
+def _fetch(uri: str, generation: int, revision: str, file: IO[bytes]) -> None:
+    """One writing of an object into `file`, all of it, checked; unpacked if it was packed for the transfer."""
+    from google.cloud.storage.exceptions import DataCorruption
+
+    for _ in range(ATTEMPTS):
+        file.seek(0)
+        file.truncate()
+        blob = blob_of(uri, generation)
+        # Raw, as it is stored: the checksum is of that. Ours is the check; the library's would end the repetitions.
+        blob.download_to_file(file, if_generation_match=generation, checksum=None, raw_download=True, **patience())
+        if revision_of(file) == revision:
+            if blob.content_encoding == "gzip":
+                unpack(file)
+            return
+    raise DataCorruption(None, f"{uri} arrived damaged {ATTEMPTS} times")
 
 
 def read_bytes(uri: str, *, most_bytes: int) -> bytes:
@@ -206,69 +252,42 @@ def read_bytes(uri: str, *, most_bytes: int) -> bytes:
     Raises:
         TrackError: as `download`.
     """
-    bucket, name = split(uri)
-    with _as_track_error(uri):
-        blob = _client().bucket(bucket).get_blob(name)
-        if blob is None:
-            raise TrackError("open", "gone", f"{uri!r} does not exist", "Check its name.", transient=True)
-        return bytes(blob.download_as_bytes(end=most_bytes - 1)) if blob.size else b""
+    with as_track_error(uri):
+        found = current(uri)
+        if found.size_bytes > most_bytes:
+            return read_range(found, 0, most_bytes)
+        whole = io.BytesIO()
+        fetch_current(uri, whole)
+        return whole.getvalue()[:most_bytes]
 
 
 def exists(path: str) -> bool:
-    """Whether a file, local or gs://, exists."""
+    """Whether a file, local or gs://, exists.
+
+    Raises:
+        MisuseError, RunError: as `describe`.
+    """
     return _get(path) is not None if is_gcs(path) else os.path.isfile(path)
 
 
 def open_binary(path: str) -> IO[bytes]:
-    """Opens a file, local or gs://, for reading; it can seek.
+    """Opens a file, local or gs://, for reading; it can seek. An object is fetched whole before, and checked.
 
     Raises:
         MisuseError: if a gs:// object does not exist.
-        OSError: if a local file cannot be opened.
+        RunError: if it cannot be fetched, or arrives damaged.
+        OSError: if a local file cannot be opened, or there is no room for a copy.
     """
     if not is_gcs(path):
         return open(path, "rb")
-    bucket, name = split(path)
-    with _explained(path):
-        blob = _client().bucket(bucket).get_blob(name)
-    if blob is None:
-        raise MisuseError(f"{path!r} does not exist", "Check the names of bucket and folder.")
-    opened: IO[bytes] = blob.open("rb", chunk_size=8 << 20)
-    return opened
-
-
-@contextlib.contextmanager
-def written_whole(path: str, unfinished: str | None = None) -> Iterator[str]:
-    """Gives a local path to write to; what was written appears at `path`, local or gs://, whole or not at all.
-
-    Args:
-        unfinished: folder to write in, on the disk of `path`; that of `path` itself if None.
-    """
-    with contextlib.ExitStack() as stack:
-        if is_gcs(path):
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="songscan-"))
-        else:
-            folder = unfinished or os.path.dirname(os.path.abspath(path))
-            for needed in {folder, os.path.dirname(os.path.abspath(path))}:
-                os.makedirs(needed, exist_ok=True)
-        descriptor, scratch = tempfile.mkstemp(prefix=".", suffix=".part", dir=folder)
-        os.fchmod(descriptor, 0o666 & ~_umask())  # mkstemp keeps a file to its owner; results are for all to read
-        os.close(descriptor)
-        stack.callback(_remove, scratch)
-        yield scratch
-        if is_gcs(path):
-            bucket, name = split(path)
-            _client().bucket(bucket).blob(name).upload_from_filename(scratch)
-        else:
-            os.replace(scratch, path)
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    copy = tempfile.TemporaryFile(prefix="songscan-")  # noqa: SIM115
+    try:
+        with explained(path):
+            found = fetch_current(path, copy)
+        if found is None:
+            raise MisuseError(f"{path!r} does not exist", "Check the names of bucket and folder.")
+    except BaseException:
+        copy.close()
+        raise
+    copy.seek(0)
+    return copy

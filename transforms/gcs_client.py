@@ -13,7 +13,7 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from transforms.errors import MisuseError, RunError, SongscanError
+from transforms.errors import MisuseError, RunError, SongscanError, TrackError
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
@@ -72,6 +72,38 @@ def in_words(words: Callable[[str, Exception], SongscanError]) -> Iterator[None]
         raise words(NETWORK, error) from error
 
 
+def explained(uri: str) -> contextlib.AbstractContextManager[None]:
+    """Turns refusals into words about `uri`, which somebody named or a scan needs: MisuseError or RunError."""
+
+    def words(kind: str, error: Exception) -> SongscanError:
+        if kind == GONE:
+            return MisuseError(f"{uri!r} does not exist", "Check the names of bucket and folder.")
+        if kind == FORBIDDEN:
+            advice = "Grant it the role Storage Object Viewer on the bucket."
+            return MisuseError(f"{uri!r} may not be read by this account", advice)
+        return RunError(f"{uri!r} cannot be read: {said(error)}", "Run again when the network is well.")
+
+    return in_words(words)
+
+
+def as_track_error(uri: str) -> contextlib.AbstractContextManager[None]:
+    """Turns refusals into a transient `TrackError` about one object."""
+
+    def words(kind: str, error: Exception) -> TrackError:
+        reason, message, advice = {
+            GONE: ("gone", "was deleted or written anew after it was listed", "The next run takes it as it is then."),
+            FORBIDDEN: (
+                "no_permission",
+                "may not be read",
+                "Grant the worker's account the role Storage Object Viewer on the bucket.",
+            ),
+            CORRUPT: ("corrupt_download", "arrived damaged", "Run again."),
+        }.get(kind, ("network", f"could not be fetched: {said(error)}", "Run again when the network is well."))
+        return TrackError("open", reason, f"{uri!r} {message}", advice, transient=True)
+
+    return in_words(words)
+
+
 def run_error(doing: str, role: str) -> Callable[[str, Exception], RunError]:
     """Words for a run that cannot go on: `doing` is such as "cannot write gs://b/x", `role` what an account needs."""
 
@@ -87,4 +119,15 @@ def run_error(doing: str, role: str) -> Callable[[str, Exception], RunError]:
 def said(error: Exception) -> str:
     """What an error of the client library says, in one line; the last one of those that were repeated in vain."""
     cause = getattr(error, "cause", None) or error
-    return " ".join(str(getattr(cause, "message", "") or cause).split())[:300]
+    response = getattr(cause, "response", None)
+    words = str(cause) if response is None else f"HTTP {response.status_code}: {_message_of(response)}"
+    return " ".join(words.split())[:300]
+
+
+def _message_of(response: Any) -> str:
+    from requests.exceptions import RequestException
+
+    try:
+        return str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError, RuntimeError, RequestException):  # not Cloud Storage's own words
+        return str(response.reason)

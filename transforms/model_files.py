@@ -18,7 +18,7 @@ from pathlib import Path
 from models import card
 from models.card import CARD_PATH, ModelCard, ModelError, no_card, parse_card, read_card
 from transforms import gcs
-from transforms.errors import MisuseError, TrackError
+from transforms.errors import MisuseError, RunError, TrackError
 
 _PRETRAINED = "pretrained:"
 
@@ -77,8 +77,8 @@ def _copied(uri: str, _pid: int) -> Path:
                 raise ModelError("not_loadable", f"the object {item.uri} leaves its folder", "Remove it")
             if not item.uri.endswith("/"):  # a mark that some tools leave for a folder
                 path.parent.mkdir(parents=True, exist_ok=True)
-                gcs.download(item.uri, item.generation, str(path))
-    except (MisuseError, TrackError) as error:
+                gcs.download(item.uri, item.generation, str(path), item.revision)
+    except (MisuseError, RunError, TrackError) as error:
         words = f"the model {uri} cannot be fetched ({error.message})"
         raise ModelError("not_loadable", words, error.advice) from error
     return folder

@@ -48,7 +48,8 @@ def separate(
 
     Args:
         place: the path for a file name, local or gs://.
-        scratch_dir: where vocals too long for memory lie meanwhile; the system's temporary folder if None.
+        scratch_dir: where vocals too long for memory, and stems to be uploaded, lie meanwhile; the system's temporary
+            folder if None.
 
     Raises:
         TrackError: if the model fails at this recording, or the codec cannot hold it.
@@ -66,7 +67,7 @@ def separate(
             return zip(own.blocks(block_frames), vocals.blocks(block_frames), strict=True)
 
         levels = measure(pairs(), own.sample_rate_hz, coding.grid_bits)
-        rows = write_stems(pairs, levels, coding, options, place, own)
+        rows = write_stems(pairs, levels, coding, options, place, own, scratch_dir)
     return [Stem(**recording.report.stamp(task), **row) for row in rows]
 
 

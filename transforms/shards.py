@@ -16,8 +16,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms import gcs
+from transforms.ranges import open_ranges
 from transforms.records import Due, Problem, Task, Track, TrackFacts
+from transforms.whole import written_whole
 
 _SHARD_ROWS = 16  # at most; few tracks are spread thinner, so that all workers have some
 _SHARDS_WANTED = 256
@@ -37,7 +38,8 @@ def write_shards(planned: Callable[[int], Any], tasks: Sequence[Task], due: int,
     shards = -(-due // shard_rows)
     reader = planned(_turn(due, shards)).to_arrow_reader(GROUP_ROWS)
     head = {"shard_rows": str(shard_rows), "tasks": json.dumps([dataclasses.asdict(task) for task in tasks])}
-    with gcs.written_whole(path) as scratch, pq.ParquetWriter(scratch, reader.schema.with_metadata(head)) as writer:
+    schema = reader.schema.with_metadata(head)
+    with written_whole(path) as scratch, pq.ParquetWriter(scratch, schema, write_page_checksum=True) as writer:
         rest = reader.schema.empty_table()
         for batch in reader:
             rest = pa.concat_tables([rest, pa.Table.from_batches([batch])])
@@ -63,15 +65,15 @@ def _shard_rows(due: int) -> int:
 
 def count_shards(path: str) -> int:
     """How many shards a plan file has."""
-    with gcs.open_binary(path) as file:
+    with open_ranges(path) as file:
         metadata = pq.read_metadata(file)
     return -(-int(metadata.num_rows) // int(metadata.metadata[b"shard_rows"]))
 
 
 def read_shard(path: str, shard: int) -> list[Due]:
     """The tracks of a shard, 0 the first."""
-    with gcs.open_binary(path) as file:
-        parquet = pq.ParquetFile(file)
+    with open_ranges(path) as file:
+        parquet = pq.ParquetFile(file, page_checksum_verification=True)
         metadata = parquet.metadata.metadata
         shard_rows = int(metadata[b"shard_rows"])
         group, first = divmod(shard * shard_rows, GROUP_ROWS)

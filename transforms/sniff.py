@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms import gcs
+from transforms.whole import written_whole
 
 HEAD_BYTES = 8192  #: enough for two frames of any bit rate of MPEG audio or ADTS
 
@@ -177,6 +178,6 @@ class Verdicts:
             "revision": pa.array((revision for revision, _ in self._known.values()), pa.string()),
             "audio": pa.array((audio for _, audio in self._known.values()), pa.bool_()),
         }
-        with gcs.written_whole(path) as scratch:
+        with written_whole(path) as scratch:
             pq.write_table(pa.table(columns), scratch)
         self.changed = False

@@ -7,8 +7,6 @@ and can still be read.
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import hashlib
 import os
 import re
@@ -18,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import google_crc32c
 import numpy as np
 
 from models.audio import converted
@@ -31,11 +28,12 @@ from transforms.errors import RunError, TrackError
 from transforms.records import Task
 from transforms.stem_files import FOLDER, unfinished_folder
 from transforms.stem_options import StemOptions
+from transforms.stored import crc32c_of
+from transforms.whole import UploadError, written_whole
 
 Pairs = Callable[[], Iterator[tuple[FloatArray, FloatArray]]]  # blocks of mixture and vocals, from the start
 MOST_NAME_BYTES = 100
 WAV_BYTES = 1 << 32  # beyond, RF64
-COPY_BYTES = 1 << 20
 #: Tokens (hexadecimal, base64) have none of these themselves, and nobody decodes them in a URL, as some do %2F.
 TOKEN_NAMES = str.maketrans({":": "_", "/": ".", "+": "~"})
 MP3_HZ = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
@@ -117,13 +115,20 @@ def _safe(track_id: str) -> str:
 
 
 def write_stems(
-    pairs: Pairs, levels: Levels, coding: Coding, options: StemOptions, place: Callable[[str], str], own: Any
+    pairs: Pairs,
+    levels: Levels,
+    coding: Coding,
+    options: StemOptions,
+    place: Callable[[str], str],
+    own: Any,
+    scratch_dir: str | None = None,
 ) -> list[dict[str, Any]]:
     """Writes the stems that are asked for; what their rows tell, without the stamp.
 
     Args:
         place: the path for a file name, local or gs://.
         own: the recording's samples: their rate, channels and number.
+        scratch_dir: where a stem lies until it is uploaded; the system's temporary folder if None.
 
     Raises:
         TrackError: if the codec cannot hold the recording, or (transient) an upload fails.
@@ -142,7 +147,7 @@ def write_stems(
     written = []
     for name, file_name in zip(options.stems, options.file_names, strict=True):
         path = place(file_name)
-        facts = _write(path, _stem(pairs, name, gain, coding), coding, own)
+        facts = _write(path, _stem(pairs, name, gain, coding), coding, own, scratch_dir)
         levels_db = {"peak_dbfs": _decibels(levels.peaks[name] * gain), "rms_dbfs": _decibels(levels.rms[name] * gain)}
         written.append({"stem": name, "uri": path, **common, **facts, **levels_db})
     return written
@@ -153,9 +158,11 @@ def _stem(pairs: Pairs, name: str, gain: float, coding: Coding) -> Iterator[Floa
         yield split(mixture, vocals, gain, coding.grid_bits)[name]
 
 
-def _write(path: str, blocks: Iterator[FloatArray], coding: Coding, own: Any) -> dict[str, Any]:
+def _write(
+    path: str, blocks: Iterator[FloatArray], coding: Coding, own: Any, scratch_dir: str | None
+) -> dict[str, Any]:
     try:
-        with _uploading(path), gcs.written_whole(path, unfinished_folder(path)) as scratch:
+        with written_whole(path, scratch_dir if gcs.is_gcs(path) else unfinished_folder(path)) as scratch:
             with Encoder(
                 scratch, coding.sample_rate_hz, own.channels, codec=coding.encoder, bit_rate=coding.bit_rate
             ) as encoder:
@@ -165,41 +172,18 @@ def _write(path: str, blocks: Iterator[FloatArray], coding: Coding, own: Any) ->
     except AudioError as error:
         advice = "flac holds up to 8 channels, wav any rate: --stem_format=wav"
         raise TrackError("stems", error.reason, error.message, advice) from error
+    except UploadError as error:
+        raise TrackError("stems", "network", error.message, error.advice, transient=True) from error
     except OSError as error:
         advice = "what was finished is kept; make room, or see who may write there, and run the same command again"
         raise RunError(f"cannot write {path}: {error.strerror or error}", advice) from error
 
 
-@contextlib.contextmanager
-def _uploading(path: str) -> Iterator[None]:
-    """Turns what can go wrong with an upload to Cloud Storage into words; all else passes."""
-    if not gcs.is_gcs(path):
-        yield
-        return
-    from google.api_core import exceptions
-    from google.cloud.storage.exceptions import DataCorruption
-    from requests import exceptions as http
-
-    try:
-        yield
-    except (exceptions.NotFound, exceptions.Forbidden, exceptions.Unauthorized) as error:
-        advice = "check the bucket's name, and grant this account the role Storage Object User on it"
-        raise RunError(f"cannot write {path}: {error.message}", advice) from error
-    except (exceptions.GoogleAPICallError, exceptions.RetryError, http.RequestException, DataCorruption) as error:
-        advice = "run again when the network is well"
-        raise TrackError(
-            "stems", "network", f"{path} could not be uploaded: {error}", advice, transient=True
-        ) from error
-
-
 def _settled(path: str) -> dict[str, Any]:
     """Size and checksum of a file that is brought to the disk: a row that tells of it must not outlast it."""
-    checksum = google_crc32c.Checksum()
     with open(path, "rb") as file:
         os.fsync(file.fileno())
-        while block := file.read(COPY_BYTES):
-            checksum.update(block)
-    return {"size_bytes": os.path.getsize(path), "crc32c": base64.b64encode(checksum.digest()).decode()}
+        return {"size_bytes": os.path.getsize(path), "crc32c": crc32c_of(file)}
 
 
 def _decibels(amplitude: float) -> float | None:

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 
 import pyarrow.parquet as pq
 
-from transforms import gcs
 from transforms.errors import RunError
 from transforms.records import TABLE_OF, TABLES, Report, Row
 from transforms.schemas import to_arrow
+from transforms.whole import written_whole
 
 
 def write_part(output: str, reports: Sequence[Report], run_id: str) -> str:
@@ -48,7 +48,7 @@ def write_table(output: str, table: str, name: str, rows: Sequence[object]) -> N
     """
     path = os.path.join(output, "tables", table, name)
     try:
-        with gcs.written_whole(path) as scratch, open(scratch, "wb") as file:
+        with written_whole(path) as scratch, open(scratch, "wb") as file:
             pq.write_table(to_arrow(table, rows), file, compression="zstd")
             file.flush()
             os.fsync(file.fileno())  # a part that `work` commits must outlast a power cut

@@ -132,7 +132,7 @@ class Proxy(ThreadingHTTPServer):
                     return rule.kind
             else:
                 return self._random_fault(request)
-        action()
+        action()  # which makes requests of its own
         return ""
 
     def _random_fault(self, request: Request) -> str:
@@ -141,8 +141,7 @@ class Proxy(ThreadingHTTPServer):
         generator, share, kinds = self._random
         key = (request.method, request.bucket, request.name)
         kind = generator.choice(kinds) if generator.random() < share and self._in_a_row[key] < _IN_A_ROW else ""
-        if kind == "wrong" and not request.is_media:  # what is not media has no checksum: there, TLS must do
-            kind = ""
+        kind = "" if kind == "wrong" and not request.is_media else kind  # only media have a checksum
         self._in_a_row[key] = self._in_a_row[key] + 1 if kind else 0
         return kind
 
@@ -154,9 +153,6 @@ class Proxy(ThreadingHTTPServer):
             request.close()  # without a FIN before it
         else:
             super().shutdown_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
 
     def answer(self, request: Request) -> tuple[Answer, str]:
         """The answer, and the fault that befalls it on its way."""
@@ -181,21 +177,19 @@ class Proxy(ThreadingHTTPServer):
         """The refusal if the object is not in the generation that is asked for."""
         session = self._sessions.get(request.upload_id or "")
         name = session.name if session else request.name
-        if not name or (session and session.answer):
-            return None
         wanted, matching = request.query.get("generation"), request.query.get("ifGenerationMatch")
-        if wanted is None and matching is None:
+        if not name or (session and session.answer) or not (wanted or matching):
             return None
-        there = self._generation(request.bucket, name)
+        there = int(self._there(request.bucket, name).get("generation", 0))
         if wanted is not None and there != int(wanted):
             return _refusal(404, "no such generation")
         if matching is not None and there != int(matching):
             return _refusal(412, "conditionNotMet")
         return None
 
-    def _generation(self, bucket: str, name: str) -> int:
+    def _there(self, bucket: str, name: str) -> dict[str, str]:
         answer = self._upstream_says("GET", f"/storage/v1/b/{bucket}/o/{quote(name, safe='')}", {}, b"")
-        return int(json.loads(answer.body)["generation"]) if answer.status == 200 else 0
+        return json.loads(answer.body) if answer.status == 200 else {}
 
     def _passed(self, request: Request) -> Answer:
         if request.upload_id:
@@ -204,7 +198,9 @@ class Proxy(ThreadingHTTPServer):
         if request.is_listing and answer.status == 200:
             return self._page(request, answer)
         if request.is_media and answer.status in (200, 206):
-            answer.headers["X-Goog-Generation"] = str(self._generation(request.bucket, request.name))
+            item = self._there(request.bucket, request.name)
+            answer.headers["X-Goog-Generation"] = item["generation"]
+            answer.headers |= {"Content-Encoding": item["contentEncoding"]} if "contentEncoding" in item else {}
         if request.is_upload and "Location" in answer.headers:
             upload_id = parse_qs(urlsplit(answer.headers["Location"]).query)["upload_id"][0]
             self._sessions[upload_id] = Session(request.name)
@@ -238,8 +234,7 @@ class Proxy(ThreadingHTTPServer):
         return Answer(200, {"Content-Type": "application/json"}, json.dumps(page).encode())
 
     def _upstream_says(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
-        upstream = http.client.HTTPConnection(self._upstream, timeout=30)
-        with contextlib.closing(upstream):
+        with contextlib.closing(http.client.HTTPConnection(self._upstream, timeout=30)) as upstream:
             # The emulator puts the address that it was called by into the links that it gives.
             sent = {"Host": urlsplit(self.url).netloc, **{k: v for k, v in headers.items() if k in _PASSED}}
             upstream.request(method, target, body, sent)
@@ -290,7 +285,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
-            self.wfile.write(answer.body[: len(answer.body) // 2] if fault else answer.body)
+            with contextlib.suppress(OSError):  # it went away
+                self.wfile.write(answer.body[: len(answer.body) // 2] if fault else answer.body)
         if fault in ("lost", "reset"):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.server.cut.add(self.connection)

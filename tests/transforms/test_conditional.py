@@ -56,7 +56,7 @@ def test_content_that_is_replaced_or_damaged_on_its_way_is_read_again(bucket, pr
     proxy.before("alt=media", lambda: bucket.blob("state/lock").upload_from_string(b"new"))
     content, generation = read_with_generation(uri)
     assert (content, generation) == (b"new", bucket.get_blob("state/lock").generation)
-    proxy.fail("wrong", "alt=media", times=3)
+    proxy.fail("wrong", "alt=media", times=2)
     assert read_with_generation(uri) == (b"new", generation)
     proxy.fail("wrong", "alt=media", times=10)
     with pytest.raises(RunError, match="damaged"):

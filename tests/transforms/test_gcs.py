@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import base64
-import os
-from pathlib import Path
 
 import duckdb
 import google_crc32c
 import pytest
-from google.api_core import exceptions
 from google.cloud import storage
 
 from transforms import gcs, ledger, schemas
 from transforms.catalogue import Verdicts, list_catalogue
-from transforms.errors import MisuseError, TrackError
+from transforms.errors import MisuseError
 from transforms.listing import AUDIO, NOT_AUDIO, UNREADABLE, Entry
 from transforms.records import Task
 
@@ -101,69 +98,6 @@ def test_a_manifest_may_name_objects_and_be_one(bucket, tmp_path):
     assert found["3"].revision == f"5-{crc(b'12345')}"
     with pytest.raises(MisuseError, match="does not exist"):
         listed(f"gs://{bucket.name}/none.csv")
-
-
-def test_a_download_is_pinned_to_the_generation(bucket, tmp_path, monkeypatch):
-    put(bucket, "a.mp3")
-    uri, path = f"gs://{bucket.name}/a.mp3", str(tmp_path / "a")
-    generation = bucket.get_blob("a.mp3").generation
-    asked: list[object] = []
-    fetch = storage.Blob.download_to_filename
-
-    def spy(self, *args, **kwargs):
-        asked.append(kwargs["if_generation_match"])
-        return fetch(self, *args, **kwargs)
-
-    monkeypatch.setattr(storage.Blob, "download_to_filename", spy)
-    gcs.download(uri, generation, path)
-    assert Path(path).read_bytes() == b"12345"
-    assert asked == [generation]
-    assert gcs.read_bytes(uri, most_bytes=3) == b"123"
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (exceptions.PreconditionFailed("written anew"), "gone"),
-        (exceptions.NotFound("deleted"), "gone"),
-        (exceptions.Forbidden("no"), "no_permission"),
-        (exceptions.ServiceUnavailable("later"), "network"),
-        (ConnectionError, None),
-    ],
-)
-def test_what_can_go_wrong_with_an_object_is_a_transient_failure(bucket, tmp_path, monkeypatch, error, reason):
-    def fail(*_, **__):
-        raise error
-
-    monkeypatch.setattr(storage.Blob, "download_to_filename", fail)  # the emulator does not enforce generations
-    with pytest.raises(TrackError if reason else ConnectionError) as caught:
-        gcs.download(f"gs://{bucket.name}/a.mp3", 1, str(tmp_path / "a"))
-    if reason:
-        assert (caught.value.stage, caught.value.reason, caught.value.transient) == ("open", reason, True)
-
-
-def test_a_deleted_object_is_a_transient_failure(bucket, tmp_path):
-    for fetch in (
-        lambda: gcs.download(f"gs://{bucket.name}/none.mp3", 1, str(tmp_path / "a")),
-        lambda: gcs.read_bytes(f"gs://{bucket.name}/none.mp3", most_bytes=10),
-    ):
-        with pytest.raises(TrackError, match=r"none\.mp3") as caught:
-            fetch()
-        assert (caught.value.reason, caught.value.transient) == ("gone", True)
-
-
-def test_files_are_written_whole_or_not_at_all(bucket, tmp_path):
-    for path in (f"gs://{bucket.name}/state/x", str(tmp_path / "state" / "x")):
-        assert not gcs.exists(path)
-        with pytest.raises(ZeroDivisionError), gcs.written_whole(path) as scratch:
-            Path(scratch).write_bytes(b"half" * (1 // 0))
-        assert not gcs.exists(path)
-        with gcs.written_whole(path) as scratch:
-            Path(scratch).write_bytes(b"whole")
-        with gcs.open_binary(path) as file:
-            file.seek(1)
-            assert file.read() == b"hole"
-    assert os.listdir(tmp_path / "state") == ["x"]
 
 
 def test_verdicts_may_lie_on_cloud_storage(bucket):

@@ -9,8 +9,6 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 import pytest
-from google.api_core import exceptions
-from requests import exceptions as http
 
 from models.audio import read
 from models.encode import encode
@@ -18,7 +16,7 @@ from models.saved import LoadedModel
 from tests import signals
 from tests.doubles import models as doubles
 from tests.transforms.tracks import due
-from transforms import gcs
+from transforms import gcs, gcs_client
 from transforms.decode import Limits, decode
 from transforms.errors import MisuseError, RunError, TrackError
 from transforms.records import Task
@@ -183,26 +181,22 @@ def test_stems_on_cloud_storage(tmp_path, model, bucket):
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "words"),
+    ("status", "kind", "words"),
     [
-        (exceptions.Forbidden("no"), RunError, "cannot write gs://b/vocals.flac"),
-        (exceptions.NotFound("no bucket"), RunError, "cannot write gs://b/vocals.flac"),
-        (exceptions.ServiceUnavailable("later"), TrackError, "could not be uploaded"),
-        (http.ConnectionError("refused"), TrackError, "could not be uploaded"),
+        ("403", RunError, r"cannot write gs://.*vocals\.flac.*Storage Object User"),
+        ("404", RunError, "check the bucket's name"),
+        ("503", TrackError, r"gs://.*vocals\.flac could not be uploaded"),
+        ("refused", TrackError, "could not be uploaded"),
     ],
 )
-def test_an_upload_that_fails(tmp_path, model, monkeypatch, error, kind, words):
-    class Refusing:
-        bucket = blob = lambda self, name: self
-
-        def upload_from_filename(self, path):
-            raise error
-
-    monkeypatch.setattr(gcs, "_client", Refusing)
+def test_an_upload_that_fails(tmp_path, model, bucket, proxy, monkeypatch, status, kind, words):
+    monkeypatch.setattr(gcs_client, "DEADLINE_S", 0.1)
     encode(tmp_path / "a.flac", tones(16_000, 1)[1], 16_000, codec="flac")
+    proxy.fail(status, "^POST .*uploadType", times=1000)
     with pytest.raises(kind, match=words) as caught:
-        separated(tmp_path, tmp_path / "a.flac", model, place="gs://b")
+        separated(tmp_path, tmp_path / "a.flac", model, place=f"gs://{bucket.name}/out")
     assert getattr(caught.value, "transient", True)
+    assert list(gcs.list_objects(f"gs://{bucket.name}/")) == []
 
 
 def test_a_recording_too_short_for_a_sample_of_the_model(tmp_path, model):

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.transforms.outputs import START, failure, opening
-from transforms import gcs, store
+from transforms import store, whole
 from transforms.errors import RunError
 from transforms.records import Due, Report, Track
 from transforms.store import write_part
@@ -42,7 +42,7 @@ def test_the_name_tells_the_tracks_so_that_a_bundle_tried_again_overwrites(tmp_p
 def test_work_is_the_last(tmp_path, monkeypatch):
     order = []
     plain = os.replace
-    monkeypatch.setattr(gcs.os, "replace", lambda a, b: (order.append(Path(b).parent.name), plain(a, b)))
+    monkeypatch.setattr(whole.os, "replace", lambda a, b: (order.append(Path(b).parent.name), plain(a, b)))
     write_part(str(tmp_path), REPORTS, "r")
     assert order[-1] == "work"
 
