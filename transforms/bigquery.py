@@ -120,14 +120,7 @@ class Warehouse:
             return self._queried(sql, stem).result(retry=_retry(), job_retry=None)
 
     def change(self, sql: str, stem: str, what: str) -> int:
-        """Runs a statement that changes rows, once; how many it changed.
-
-        Args:
-            stem, what: as in `query`.
-
-        Raises:
-            MisuseError, RunError: as `connect`.
-        """
+        """Runs a statement that changes rows, once; how many it changed. Takes and raises what `query` does."""
         with _explained(what, self.dataset):
             return int(self._queried(sql, stem).num_dml_affected_rows or 0)
 

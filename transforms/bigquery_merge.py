@@ -22,10 +22,12 @@ STAGE_DAYS = 3  # then BigQuery removes a staging table that a dead publication 
 def stage_ddl(stage: str, columns: pa.Schema) -> str:
     """The statement that creates the staging table `stage` (PROJECT.DATASET.NAME); it fails if that is there."""
     listed = ", ".join(f"`{field.name}` {type_of(field.type)}" for field in columns)
-    return (
-        f"CREATE TABLE `{stage}` ({listed}) OPTIONS (expiration_timestamp = "
-        f"TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL {STAGE_DAYS} DAY));"
-    )
+    return f"CREATE TABLE `{stage}` ({listed}) {expiring()};"
+
+
+def expiring() -> str:
+    """The options of a table that BigQuery removes by itself, should nobody do so before."""
+    return f"OPTIONS (expiration_timestamp = TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL {STAGE_DAYS} DAY))"
 
 
 def days_sql(stage: str) -> str:

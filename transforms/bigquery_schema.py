@@ -81,6 +81,11 @@ def table_ddl(dataset: str, name: str) -> str:
     )
 
 
+def loose_schema(record: type) -> pa.Schema:
+    """The Arrow schema of a table whose columns may all be null: parts of older versions lack some."""
+    return pa.schema([pa.field(field.name, field.type) for field in schemas.arrow_schema(record)])
+
+
 def added_columns_ddl(dataset: str, name: str, there: Collection[str]) -> list[str]:
     """Statements that add to the table `name` what it lacks, null in the rows that are in it.
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from transforms import bigquery, gcs, parts, records, schemas
 from transforms.bigquery import Dataset, Warehouse
 from transforms.bigquery_merge import days_sql, merge_sql, stage_ddl
-from transforms.bigquery_schema import PARTS, RECORDS, PublishedPart, added_columns_ddl, table_ddl
+from transforms.bigquery_schema import PARTS, RECORDS, PublishedPart, added_columns_ddl, loose_schema, table_ddl
 from transforms.bigquery_views import views_ddl
 from transforms.errors import MisuseError
 from transforms.tables import read_part
@@ -247,8 +247,3 @@ def _conformed(path: str, schema: pa.Schema) -> pa.Table:
         for field in schema
     ]
     return pa.table(columns, schema=schema)
-
-
-def loose_schema(record: type) -> pa.Schema:
-    """The Arrow schema of a table whose columns may all be null: parts of older versions lack some."""
-    return pa.schema([pa.field(field.name, field.type) for field in schemas.arrow_schema(record)])
