@@ -13,6 +13,7 @@ OUTPUT ?= scan
 TASKS ?= quality,tags
 READY := $(VENV)/.ready
 MUSICNN := .cache/musicnn
+BQEMULATOR := .cache/bqemulator
 MODELS := models/pretrained/.built
 
 .PHONY: setup scan test check bench lock
@@ -35,6 +36,19 @@ $(MUSICNN)/.ready: requirements-musicnn.lock | $(READY)
 
 $(MODELS): $(MUSICNN)/.ready models/musicnn.py models/musicnn_labels.py models/signal.py | $(READY)
 	$(BIN)/songscan models build $(MUSICNN)
+	@touch $@
+
+# BigQuery for the tests. The emulator wants other versions of packages than songscan, so it gets an environment of its
+# own, and a home of its own, where DuckDB looks for the extension that it would fetch from the network otherwise.
+$(BQEMULATOR)/.ready: requirements-bqemulator.lock | $(READY)
+	rm -rf $(BQEMULATOR)
+	$(PYTHON) -m venv $(BQEMULATOR)
+	$(BQEMULATOR)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-bqemulator.lock
+	HOME=$(CURDIR)/$(BQEMULATOR)/home $(BQEMULATOR)/bin/python -c "import duckdb_extension_spatial, duckdb, pathlib, shutil; \
+		platform = duckdb.sql('PRAGMA platform').fetchone()[0]; \
+		source = next(pathlib.Path(duckdb_extension_spatial.__file__).parent.rglob('spatial.duckdb_extension')); \
+		folder = pathlib.Path.home() / '.duckdb' / 'extensions' / f'v{duckdb.__version__}' / platform; \
+		folder.mkdir(parents=True); shutil.copy(source, folder)"
 	@touch $@
 
 scan: setup

@@ -4,6 +4,7 @@
     songscan show OUTPUT [TRACK]            read what was found
     songscan query OUTPUT "SELECT ..."      ask the tables
     songscan schema                         what the tables and columns mean
+    songscan publish OUTPUT bq://P.DATASET  bring what was found into BigQuery
     songscan models                         which models there are; check one of your own, build those that are known
     songscan separate FILE OUTDIR           one file to its accompaniment and its vocals
     songscan train separator                train a network from data in the field's layouts
@@ -38,7 +39,7 @@ SCAN_USAGE = "songscan scan INPUT OUTPUT [flags]"
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line; each subcommand's function is its `run`."""
-    from pipelines import cli_making, options
+    from pipelines import cli_making, options, publish_page
 
     top = argparse.ArgumentParser(prog="songscan", description="Listens to every recording of a music catalogue once.")
     top.add_argument("--version", action="version", version=f"songscan {VERSION}")
@@ -61,8 +62,9 @@ def parser() -> argparse.ArgumentParser:
     query.add_argument("--format", choices=("table", "csv", "json"), default="table")
     schema = command("schema", _schema, "List the tables and what their columns mean.")
     schema.add_argument(
-        "--bigquery", metavar="DATASET", help="print the DDL of the tables in [PROJECT.]DATASET instead"
+        "--bigquery", metavar="DATASET", help="print the DDL of tables and views in [PROJECT.]DATASET instead"
     )
+    publish_page.add_command(command)
     _add_models(command("models", _models, "List the models that are here, check one, or build those that are known."))
     doctor = command("doctor", _doctor, "See that everything is here that a scan needs.")
     doctor.add_argument("output", nargs="?", metavar="OUTPUT", help="look at the space there, too")

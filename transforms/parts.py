@@ -80,7 +80,7 @@ def committed_names(output: str) -> dict[str, list[str]]:
         names = _whole_names(output)
         after = read_journal(output)
         if after == journal:  # else a compaction went on between the two: what was listed belongs to neither side
-            return _counting(names, journal)
+            return counting(names, journal)
         journal = after
 
 
@@ -104,7 +104,8 @@ def _names(output: str, table: str, *, whole: bool) -> list[str]:
     return [name for name in files if (name.endswith(SUFFIX) and name[0] not in "._") == whole]
 
 
-def _counting(names: Mapping[str, Sequence[str]], journal: Compaction | None) -> dict[str, list[str]]:
+def counting(names: Mapping[str, Sequence[str]], journal: Compaction | None = None) -> dict[str, list[str]]:
+    """Of the file names of each table those that count."""
     committed = set(names.get(COMMIT, ()))
     hidden: set[str] = set()
     if journal:

@@ -12,11 +12,13 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 OK = "ok"
 FAILED_PERMANENT = "failed_permanent"
 FAILED_TRANSIENT = "failed_transient"
+#: What names an opening of a track. A table's IDENTITY is that with what tells apart the rows of one opening in it.
+STAMP = ("track_id", "content_token", "model_name", "model_version", "run_id", "time")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +123,7 @@ class Row:
 class TrackFacts(Row):
     """One row per track and reading of its file: what the file is. The newest row tells what is in the catalogue."""
 
+    IDENTITY: ClassVar = (*STAMP, "state")
     uri: str = column("where the file was")
     size_bytes: int = column("size of the file, bytes")
     modified: datetime | None = column("when the storage says that it changed, UTC")
@@ -158,6 +161,7 @@ class ScorePart:
 class Quality(Row):
     """One row per track: what its sound is like, by measures of models/measures."""
 
+    IDENTITY: ClassVar = STAMP
     integrated_lufs: float | None = column("integrated loudness, ITU-R BS.1770-4; null if nothing passes the gate")
     loudness_range_lu: float | None = column(
         "loudness range, EBU Tech 3342; null below 3 s or if nothing passes the gate"
@@ -195,6 +199,7 @@ class Quality(Row):
 class Tag(Row):
     """One row per track, model and label: how much the model hears it in the recording, and when."""
 
+    IDENTITY: ClassVar = (*STAMP, "label", "label_group")
     label: str = column("what the model tells of, in its own words: rock, happy, female vocalists, ...")
     label_group: str = column("genre, mood, scene, voice, instrument, era, ...; empty if the model's card names none")
     score: float = column("mean over the recording, 0..1")
@@ -210,6 +215,7 @@ class Tag(Row):
 class Stem(Row):
     """One row per track, model and stem that was written: where it is, and what it is like."""
 
+    IDENTITY: ClassVar = (*STAMP, "stem")
     stem: str = column("vocals, or accompaniment: the recording less the vocals")
     uri: str = column("where the file is")
     codec: str = column("flac, pcm_s16le or pcm_s24le (WAV), mp3, opus, aac")
@@ -229,6 +235,7 @@ class Stem(Row):
 class DeadLetter(Row):
     """One row per failure: which track, where, why, and what to do about it."""
 
+    IDENTITY: ClassVar = (*STAMP, "task")
     uri: str = column("where the file was")
     task: str = column("the task that failed; `decode` when no task got to see the track")
     stage: str = column("open, decode, or the task's name")
@@ -243,6 +250,7 @@ class DeadLetter(Row):
 class Work(Row):
     """One row per unit of work: the commit of all other rows, and the ledger of what need not be done again."""
 
+    IDENTITY: ClassVar = (*STAMP, "task", "options_digest")
     task: str = column("quality, tags, ...")
     options_digest: str = column("digest of the task's options; empty when it has none")
     status: str = column("ok, failed_permanent, failed_transient")
@@ -255,6 +263,7 @@ class Work(Row):
 class Run:
     """One row per run."""
 
+    IDENTITY: ClassVar = ("run_id",)
     run_id: str = column("identity of the run: UTC time and a random suffix")
     time: datetime = column("when it began, UTC")
     ended: datetime | None = column("when it ended, UTC")

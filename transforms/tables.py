@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 from transforms import records, schemas
 from transforms.errors import RunError, SongscanError
 from transforms.parts import committed_names, committed_parts, part_path, sweep
+from transforms.records import STAMP
 
-__all__ = ["STAMP", "committed_parts", "connect", "literal", "narrow", "reading_error", "scan_sql", "sweep"]
+__all__ = ["STAMP", "committed_parts", "connect", "literal", "narrow", "reading_error", "scan_sql", "sweep", "unit"]
 
-STAMP = ("track_id", "content_token", "model_name", "model_version", "run_id", "time")
 _NEWEST_FIRST = "ORDER BY time DESC, run_id DESC"
 
 
@@ -126,16 +126,16 @@ def _create_state_views(connection: Any) -> None:
     connection.execute(_CURRENT_TOKENS)
     connection.execute(_CURRENT_UNITS)
     for table in reversed(records.TABLES):  # `work` is the last table, and dead_letters look at it
-        history = f"parts.{table}" if table == "runs" else _newest(table, _unit(table), "rank")
+        history = f"parts.{table}" if table == "runs" else _newest(table, unit(table), "rank")
         connection.execute(f"CREATE VIEW {table}_history AS FROM ({history})")
         connection.execute(f"CREATE VIEW {table} AS {_current(table)}")
 
 
-def _unit(table: str) -> str:
+def unit(table: str) -> str:
+    """The columns of `table` whose newest rows are known, and the older ones superseded."""
     unit = "track_id, content_token, model_name, model_version"
-    return {"work": f"{unit}, task, options_digest", "dead_letters": f"{unit}, task", "stems": f"{unit}, stem"}.get(
-        table, unit
-    )
+    more = {"work": ", task, options_digest", "dead_letters": ", task", "stems": ", stem"}
+    return unit + more.get(table, "")
 
 
 def _newest(table: str, per: str, function: str, where: str = "true") -> str:
