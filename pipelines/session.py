@@ -26,6 +26,7 @@ from transforms.errors import RunError
 from transforms.ledger import Plan
 from transforms.records import Run, TrackFacts
 from transforms.store import write_table
+from transforms.whole import written_whole
 
 
 @dataclass
@@ -129,10 +130,10 @@ def write_brief(session: Session, plan: Plan) -> None:
         "messages": session.messages,
         "plan": known,
     }
-    with gcs.written_whole(f"{path}.gone.parquet") as scratch:
+    with written_whole(f"{path}.gone.parquet") as scratch:
         rows = [TrackFacts(**row) for row in session.gone]
         pq.write_table(schemas.to_arrow("tracks", rows), scratch)
-    with gcs.written_whole(path) as scratch, open(scratch, "w", encoding="utf-8") as file:
+    with written_whole(path) as scratch, open(scratch, "w", encoding="utf-8") as file:
         json.dump(content, file)
 
 

@@ -22,6 +22,7 @@ from transforms import conditional, gcs
 from transforms.errors import MisuseError, RunError, TrackError
 from transforms.parts import COMMIT, SELF_COMMITTED, SUFFIX, committed_names, part_path
 from transforms.records import TABLES
+from transforms.whole import written_whole
 
 _THREADS = 16
 _TRIES = 3  # a part that is written once more while it is fetched is fetched once more
@@ -159,6 +160,6 @@ def _is_copy(path: str, part: gcs.Object) -> bool:
 
 
 def _copy(path: str, part: gcs.Object) -> None:
-    with gcs.written_whole(path) as scratch:
+    with written_whole(path) as scratch:
         gcs.download(part.uri, part.generation, scratch)
         os.utime(scratch, ns=(part.generation, part.generation))
