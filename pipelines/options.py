@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from models.stems import STEMS as STEM_NAMES
+from transforms.bigquery import Dataset, parse_results
 from transforms.errors import MisuseError
 from transforms.records import Task
 from transforms.stem_options import FORMATS, StemOptions, parse_stems
@@ -42,6 +43,7 @@ class ScanSettings:
     decode_memory_mib: int = 2048
     max_hours: float = 24.0
     budget_hours: float | None = None
+    results: Dataset | None = None
     scratch_dir: str | None = None
     stem_options: StemOptions = dataclasses.field(default_factory=StemOptions)
 
@@ -59,7 +61,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="CATALOGUE",
         help="a folder, a glob, gs://BUCKET/PREFIX, or a manifest (.csv, .jsonl, .parquet)",
     )
-    add("--output", metavar="FOLDER", help="where the tables go")
+    add("--output", metavar="FOLDER", help="where tables and stems go: a folder, or gs://BUCKET/PREFIX")
+    add(
+        "--results",
+        metavar="bq://PROJECT.DATASET",
+        help="BigQuery, where finished parts are published to, and where the ledger is read then",
+    )
     add(
         "--tasks",
         default=",".join(USUAL),
@@ -123,6 +130,7 @@ def read_settings(known: argparse.Namespace) -> ScanSettings:
         [os.path.expanduser(uri) for uri in (known.models or "").split(",") if uri],
         {STEMS: values["stem_options"].digest},
     )
+    values["results"] = parse_results(known.results) if known.results else None
     values["since"] = _parse_time(known.since)
     values["track_ids"] = _parse_ids(known.track_ids)
     return ScanSettings(**values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import secrets
 import tempfile
@@ -36,7 +37,7 @@ def make_plan(settings: ScanSettings, tables_in: str, plan_file: str, messages: 
     """Lists the catalogue, subtracts what the tables say is done, and writes what is due to `plan_file`.
 
     Args:
-        tables_in: a local folder with the tables of the output.
+        tables_in: a local folder with the tables of the output; where BigQuery has them, one that is not there yet.
         messages: what was noticed is added to them.
 
     Raises:
@@ -45,6 +46,13 @@ def make_plan(settings: ScanSettings, tables_in: str, plan_file: str, messages: 
     remembered = f"{settings.output.rstrip('/')}/state/not_audio.parquet"
     verdicts = Verdicts.load(remembered)
     listing = list_catalogue(settings.input, verdicts)
+    left_out = 0
+    if settings.results:
+        from transforms.bigquery_ledger import subtract  # imports Google's client, which takes seconds
+
+        kept = settings.track_ids or ()
+        rest = subtract(settings.results, listing, settings.tasks, tables_in, keep_ids=kept, force=settings.force)
+        listing, left_out = rest.listing, rest.up_to_date
     ledger = tables.connect(tables_in, memory_limit="1500MB")  # with Python beside it, below 2 GiB at a million tracks
     messages += _other_catalogue(ledger, settings.input)
     made = plan(
@@ -57,6 +65,7 @@ def make_plan(settings: ScanSettings, tables_in: str, plan_file: str, messages: 
         track_ids=settings.track_ids,
         max_tracks=settings.max_tracks,
     )
+    made = dataclasses.replace(made, listed=made.listed + left_out, up_to_date=made.up_to_date + left_out)
     if verdicts.changed and not settings.plan:
         verdicts.save(remembered)
     messages += listing.notes.messages
@@ -88,9 +97,11 @@ def show_plan(settings: ScanSettings, console: Console) -> int:
     """Says what a scan would do, and does nothing; exit status 0."""
     with tempfile.TemporaryDirectory(prefix="songscan-plan-") as folder:
         tables_in = mirror.desk(settings.output)
-        if tables_in != settings.output:
+        if settings.results:
+            tables_in = str(Path(folder, "ledger"))
+        elif tables_in != settings.output:
             mirror.bring(settings.output, tables_in)
-        if not Path(tables_in, "tables").is_dir():
+        elif not Path(tables_in, "tables").is_dir():
             tables_in = folder
             Path(folder, "tables").mkdir()
         messages: list[str] = []

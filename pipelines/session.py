@@ -1,15 +1,18 @@
 """The beginning and the end of a run, whatever carries it out: sweep, plan; count, note changes, the line in `runs`.
 
-Conventions. `tables` is a local folder with the tables that the ledger needs: the output itself, or for one on Cloud
-Storage a copy of them (transforms/mirror.py). A run that ends on another machine than it began on finds what it needs
-to know in its brief, OUTPUT/state/plans/RUN_ID.json, and the facts of tracks that are no longer listed beside it.
+Conventions. `tables` is a local folder with the tables that the ledger needs: the output itself, for one on Cloud
+Storage a copy of them (transforms/mirror.py), or what BigQuery knows of the tracks that are not up to date. A run that
+ends on another machine than it began on finds what it needs to know in its brief, OUTPUT/state/plans/RUN_ID.json, and
+the facts of tracks that are no longer listed beside it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import socket
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -46,10 +49,13 @@ class Session:
         output = self.settings.output
         swept = mirror.sweep(output) if gcs.is_gcs(output) else parts.sweep(output)
         self.messages += [f"swept away what a dead run left: {path}" for path in swept]
-        if gcs.is_gcs(output):
-            mirror.bring(output, self.tables)
-        else:
+        if not gcs.is_gcs(output):
             stem_files.sweep_unfinished(output)
+        if self.settings.results:
+            self._publish()  # what an earlier run left, or the ledger would not know of it
+            self.tables = os.path.join(tempfile.mkdtemp(prefix="ledger-"), "ledger")
+        elif gcs.is_gcs(output):
+            mirror.bring(output, self.tables)
         planned = make_plan(self.settings, self.tables, plan_file, self.messages)
         self.gone = planned.gone
         return planned.plan
@@ -66,13 +72,25 @@ class Session:
             late: the run's time ran out, so that tracks may be left.
 
         Raises:
-            RunError: if the run is done, and tracks are missing.
+            RunError: if the run is done, and tracks are missing; or if the results cannot be published: they stay in
+                the output then, and the next run publishes them.
         """
         self.refresh()
         self.messages += note_changes(self.tables, self.settings.output, self.run_id, plan, self.gone)
         self.refresh()
         self.messages += note_duplicates(self.tables)
-        return self.write_down(plan, status, late=late)
+        told = self.write_down(plan, status, late=late)
+        if self.settings.results:
+            self._publish()
+        return told
+
+    def _publish(self) -> None:
+        from transforms.publish import publish  # imports Google's client, which takes seconds
+
+        assert self.settings.results is not None
+        has_parts = gcs.is_gcs(self.settings.output) or os.path.isdir(os.path.join(self.settings.output, "tables"))
+        if has_parts:
+            publish(self.settings.output, self.settings.results)
 
     def write_down(self, plan: Plan, status: str, *, late: bool = False) -> Run:
         """Writes the line of `runs`, counted from the tables as they were brought last; as `end`."""
