@@ -23,8 +23,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipelines.closing import note_changes, outcomes, shortened, status_of, tell_run
+from pipelines.closing import note_changes, outcomes, shortened
 from pipelines.lock import lock, temporary_folder
+from pipelines.logs import JSON, redacted
+from pipelines.nightly import close_run, drift_of, watched
 from pipelines.options import LOCAL_RUNNER, LOCAL_RUNNERS, REMOTE_RUNNERS, ScanSettings, parse_scan
 from pipelines.places import check_places, check_remote
 from pipelines.planning import cores, make_plan, new_run_id, show_plan, tell_plan
@@ -126,7 +128,7 @@ class Launch:
             host=socket.gethostname(),
             input=self.settings.input,
             tasks=self.settings.task_names,
-            options=json.dumps(list(self.argv), ensure_ascii=False),
+            options=redacted(json.dumps(list(self.argv), ensure_ascii=False)),
             listed=plan.listed,
             not_audio=plan.not_audio,
             up_to_date=plan.up_to_date + counts["unchanged"],
@@ -159,9 +161,11 @@ def launch(argv: Sequence[str], command: Sequence[str] = PIPELINE) -> int:
         return submit(settings, argv)
     count, more = local_workers(beam_flags)
     check_places(settings)
-    console = _Terminal()
+    console = _Terminal(quiet=settings.log_format == JSON)
     with lock(settings.output) as lock_fd, temporary_folder(settings.output):
-        return scan(Launch(settings, [*argv, *more], console, lock_fd, command), count)
+        run = Launch(settings, [*argv, *more], console, lock_fd, command)
+        with watched(settings, run.run_id, run.log):
+            return scan(run, count)
 
 
 def tell_only(settings: ScanSettings, argv: Sequence[str], beam_flags: Sequence[str]) -> int:
@@ -246,9 +250,10 @@ def scan(run: Launch, count: int) -> int:
             worker.close()
         shutil.rmtree(run.folder, ignore_errors=True)
     run.messages += note_changes(run.settings.output, run.settings.output, run.run_id, plan)
+    drift = drift_of(run.settings.output, run.run_id)
+    run.messages += drift.words()
     told = run.write_down(plan, "interrupted" if interrupt.count else "done", late=interrupt.late)
-    tell_run(told, run.settings.output, run.console)
-    return status_of(told, run.settings.max_failed_fraction, run.console)
+    return close_run(told, run.settings.output, run.settings, drift, run.console)
 
 
 def follow(run: Launch, workers: Sequence[Worker], plan: Plan, interrupt: Interrupt) -> None:

@@ -18,6 +18,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.beam_options import ScanOptions, parse
+from pipelines.logs import log_as_worker
 from pipelines.options import ScanSettings, read_settings
 from pipelines.outcome import DONE, exit_status
 from pipelines.supervise import WORKER_DIED
@@ -85,6 +86,7 @@ def run(argv: Sequence[str]) -> int:
         scan.share = sys.stdin.readline()
         if not scan.share:
             return DONE  # nothing was due, or the launcher is gone
+    log_as_worker(scan.log_format, scan.run_id or "")
     threading.excepthook = _end_with_worker
     with beam.Pipeline(options=options) as pipeline:
         build(pipeline, options)

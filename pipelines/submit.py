@@ -19,12 +19,14 @@ from rich.console import Console
 
 from pipelines.beam_options import parse
 from pipelines.closing import note_changes, shortened
+from pipelines.logs import JSON, logging_run, redacted
 from pipelines.options import ScanSettings
 from pipelines.outcome import DONE
 from pipelines.planning import make_plan, new_run_id, tell_plan
 from pipelines.scan import build
 from pipelines.version import VERSION
 from transforms import gcs
+from transforms.journal import LOG
 from transforms.ledger import Plan
 from transforms.records import Run
 from transforms.shares import Share
@@ -38,7 +40,8 @@ def submit(settings: ScanSettings, argv: Sequence[str]) -> int:
         MisuseError: if a flag is wrong.
         RunError: if Cloud Storage cannot be read or written.
     """
-    run_id, console, messages = new_run_id(), Console(), list[str]()
+    run_id, messages = new_run_id(), list[str]()
+    console = Console(quiet=settings.log_format == JSON)
     started = datetime.now(UTC)
     with mirrored(settings.output) as tables:
         plan_file = f"{settings.output.rstrip('/')}/state/plans/{run_id}.parquet"
@@ -54,6 +57,8 @@ def submit(settings: ScanSettings, argv: Sequence[str]) -> int:
     write_table(
         settings.output, "runs", f"{run_id}.parquet", [_submitted(settings, argv, run_id, started, plan, messages)]
     )
+    with logging_run(settings.log_format, run_id, os.devnull):  # as text it was told already
+        LOG.info("run %s submitted: %s tracks are due", run_id, plan.due, extra={"output": settings.output})
     return DONE
 
 
@@ -87,7 +92,7 @@ def _submitted(
         host=socket.gethostname(),
         input=settings.input,
         tasks=settings.task_names,
-        options=json.dumps(list(argv), ensure_ascii=False),
+        options=redacted(json.dumps(list(argv), ensure_ascii=False)),
         listed=plan.listed,
         not_audio=plan.not_audio,
         up_to_date=plan.up_to_date,
