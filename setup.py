@@ -33,6 +33,7 @@ setup(
         "pydantic>=2.14,<3",
         "duckdb>=2,<3",
         "rich>=15",
+        "prometheus-client>=0.23",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],

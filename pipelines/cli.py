@@ -2,6 +2,7 @@
 
     songscan scan INPUT OUTPUT [flags]      scan a catalogue
     songscan show OUTPUT [TRACK]            read what was found
+    songscan summary OUTPUT [RUN_ID]        what a run did, what failed, what drifted, what it cost
     songscan query OUTPUT "SELECT ..."      ask the tables
     songscan schema                         what the tables and columns mean
     songscan publish OUTPUT bq://P.DATASET  bring what was found into BigQuery
@@ -39,7 +40,7 @@ SCAN_USAGE = "songscan scan INPUT OUTPUT [flags]"
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line; each subcommand's function is its `run`."""
-    from pipelines import cli_making, options, publish_page
+    from pipelines import cli_making, cli_summary, options, publish_page
 
     top = argparse.ArgumentParser(prog="songscan", description="Listens to every recording of a music catalogue once.")
     top.add_argument("--version", action="version", version=f"songscan {VERSION}")
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     show = command("show", _show, "Show what was found: in the whole catalogue, or about one track.")
     show.add_argument("output", metavar="OUTPUT")
     show.add_argument("track", nargs="?", metavar="TRACK", help="a track id, or a part of one")
+    cli_summary.add_command(command)
     query = command("query", _query, "Ask the tables in SQL (DuckDB).")
     query.add_argument("output", metavar="OUTPUT")
     query.add_argument("sql", metavar="SQL")

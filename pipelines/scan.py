@@ -21,6 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines.beam_options import ScanOptions, as_switches, parse
 from pipelines.finish import Finish
 from pipelines.gpu import stage_hints
+from pipelines.logs import log_as_worker
 from pipelines.options import ScanSettings, read_settings
 from pipelines.outcome import DONE, exit_status
 from pipelines.supervise import WORKER_DIED
@@ -107,6 +108,7 @@ def run(argv: Sequence[str]) -> int:
         scan.share = sys.stdin.readline()
         if not scan.share:
             return DONE  # nothing was due, or the launcher is gone
+    log_as_worker(scan.log_format, scan.run_id or "")
     threading.excepthook = _end_with_worker
     with beam.Pipeline(options=options) as pipeline:
         build(pipeline, options)

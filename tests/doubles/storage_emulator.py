@@ -13,7 +13,7 @@ from pathlib import Path
 
 @contextmanager
 def storage_emulator(folder: Path | None = None) -> Iterator[str]:
-    """A running emulator; its URL. The object gs://BUCKET/NAME is the file `folder`/.cloudstorage/BUCKET/NAME, if any."""
+    """A running emulator; its URL. With `folder`, gs://BUCKET/NAME is the file folder/.cloudstorage/BUCKET/NAME."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
