@@ -41,10 +41,10 @@ class Model(abc.ABC):
     def __init__(self, card: ModelCard, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         self.card = card
         self.frames: int | None = None  #: frames of framewise outputs per window, once it was tried
-        self._specs = input_specs(inputs, card)
+        self.inputs = input_specs(inputs, card)  #: tf.TensorSpecs by name
         self._outputs = outputs_read(outputs, card)
         self._waveform = waveform_input(card)
-        self._fixed = static_size(self._specs[self._waveform.name], self._waveform.layout, "b")
+        self._fixed = static_size(self.inputs[self._waveform.name], self._waveform.layout, "b")
 
     @abc.abstractmethod
     def answers(self, calls: Iterable[Tensors]) -> Generator[Tensors, None, None]:
@@ -101,7 +101,7 @@ class Model(abc.ABC):
         """The inputs of a call for at most as many windows as fit into one."""
         # Filled up with what is there: a model that cannot stand silence is not to see any of our making.
         filled = np.concatenate([windows, np.repeat(windows[-1:], self._size(len(windows)) - len(windows), axis=0)])
-        return {tensor.name: _feed(tensor, filled, self._specs[tensor.name]) for tensor in self.card.inputs}
+        return {tensor.name: _feed(tensor, filled, self.inputs[tensor.name]) for tensor in self.card.inputs}
 
     def try_out(self) -> None:
         """One call on faint noise, to see that the model gives what its card says."""

@@ -19,7 +19,7 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from models.card import ModelError
 from models.check import Finding
-from models.model import Model
+from models.model import Model, Tensors
 
 WARMUP_PATH = "assets.extra/tf_serving_warmup_requests"  #: within a SavedModel directory, as Serving wants it
 LEVEL = 1e-3  #: of their samples: -60 dBFS, for a model may not stand digital silence
@@ -74,4 +74,16 @@ def _replay(model: Model, folder: Path) -> int:
     requests = [log.predict_log.request for log in logs]
     ours = [request for request in requests if request.model_spec.signature_name == model.card.signature]
     calls = [{name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()} for request in ours]
+    for call in calls:
+        if not _fits(model, call):
+            told = ", ".join(f"{name} {value.dtype}{list(value.shape)}" for name, value in call.items())
+            raise ModelError("bad_warmup", f"one has the inputs {told}, which the signature does not take")
     return sum(1 for _ in model.answers(calls))
+
+
+def _fits(model: Model, call: Tensors) -> bool:
+    """Whether names, types and shapes are those of the signature; TensorFlow does not look, and Serving does."""
+    return call.keys() == model.inputs.keys() and all(
+        spec.dtype == call[name].dtype and spec.shape.is_compatible_with(call[name].shape)
+        for name, spec in model.inputs.items()
+    )
