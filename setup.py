@@ -18,6 +18,8 @@ setup(
     install_requires=[
         "apache-beam[gcp]>=2.77,<2.78",
         "tensorflow>=2.21,<2.22",
+        "tensorflow-serving-api>=2.19,<3",
+        "grpcio>=1.80",
         "tfx-bsl>=1.21,<1.22",
         "keras>=3.15,<4",
         "librosa>=0.11,<0.12",

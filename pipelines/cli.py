@@ -92,7 +92,11 @@ def _add_models(models: argparse.ArgumentParser) -> None:
 
     action("list", _models, "List the models that ship or were built here.")
     check = action("check", _check_model, "Run a SavedModel against its card (docs/models.md).")
-    check.add_argument("uri", metavar="URI", help="its folder, here or on gs://")
+    check.add_argument("uri", metavar="URI", help="its folder, here or on gs://, or grpc://HOST:PORT/NAME?card=URI")
+    export = action("export", _export_model, "Copy a model to FOLDER/NAME/VERSION, as TensorFlow Serving loads it.")
+    export.add_argument("uri", metavar="URI", help="its folder, here or on gs://")
+    export.add_argument("folder", metavar="FOLDER", help="made if it is not there")
+    export.add_argument("--as_version", type=int, metavar="N", help="the number for Serving, if the card's is none")
     build = action("build", _build_models, "Build the models that songscan knows from PyPI's musicnn 0.1.0.")
     build.add_argument("folder", metavar="FOLDER", help="of: pip install --no-deps --target FOLDER musicnn==0.1.0")
 
@@ -163,6 +167,13 @@ def _check_model(args: argparse.Namespace) -> int:
     from pipelines.models_page import check_model
 
     return check_model(page(), args.uri)
+
+
+def _export_model(args: argparse.Namespace) -> int:
+    from pipelines.models_page import export_model
+
+    export_model(page(), args.uri, args.folder, args.as_version)
+    return DONE
 
 
 def _build_models(args: argparse.Namespace) -> int:
