@@ -22,6 +22,7 @@ from pipelines.closing import note_changes, shortened
 from pipelines.options import ScanSettings
 from pipelines.outcome import DONE
 from pipelines.planning import make_plan, new_run_id, tell_plan
+from pipelines.portable import check_portable, is_portable, run_to_end
 from pipelines.scan import build
 from pipelines.version import VERSION
 from transforms import gcs
@@ -32,12 +33,13 @@ from transforms.store import write_table
 
 
 def submit(settings: ScanSettings, argv: Sequence[str]) -> int:
-    """Plans a scan and submits it; exit status 0 once the runner has taken it.
+    """Plans a scan and submits it; exit status 0 once the runner has taken it (a portable one: has done it).
 
     Raises:
         MisuseError: if a flag is wrong.
-        RunError: if Cloud Storage cannot be read or written.
+        RunError: if Cloud Storage cannot be read or written, or if a job on a portable runner fails.
     """
+    check_portable(parse(argv))
     run_id, console, messages = new_run_id(), Console(), list[str]()
     started = datetime.now(UTC)
     with mirrored(settings.output) as tables:
@@ -49,8 +51,8 @@ def submit(settings: ScanSettings, argv: Sequence[str]) -> int:
         share = Share(path=plan_file).to_json()
         pipeline = beam.Pipeline(options=parse([*argv, f"--run_id={run_id}", f"--share={share}"]))
         build(pipeline, pipeline.options)
-        result = pipeline.run()
-        console.print(f"run {run_id}: {result.state}", highlight=False)
+        state = run_to_end(pipeline) if is_portable(pipeline.options) else pipeline.run().state
+        console.print(f"run {run_id}: {state}", highlight=False)
     write_table(
         settings.output, "runs", f"{run_id}.parquet", [_submitted(settings, argv, run_id, started, plan, messages)]
     )
