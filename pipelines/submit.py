@@ -13,7 +13,6 @@ from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
-from apache_beam.runners.runner import PipelineState
 from rich.console import Console
 
 from pipelines.beam_options import parse
@@ -24,10 +23,10 @@ from pipelines.nightly import close_run, drift_of, watched
 from pipelines.options import ScanSettings
 from pipelines.outcome import DONE
 from pipelines.planning import tell_plan
+from pipelines.portable import check_portable, run_to_end
 from pipelines.scan import build
 from pipelines.session import Session, write_brief
 from transforms import mirror
-from transforms.errors import RunError
 from transforms.journal import LOG
 from transforms.lease import Held
 from transforms.shares import Share
@@ -40,8 +39,10 @@ def submit(settings: ScanSettings, argv: Sequence[str], runner: str, console: Co
 
     Raises:
         MisuseError: if a flag is wrong.
-        RunError: if the catalogue or the output cannot be reached, another run is on, or the job fails.
+        RunError: if the catalogue, the output or the job server cannot be reached, another run is on, or the job
+            fails.
     """
+    check_portable(parse(argv))
     desk = mirror.desk(settings.output)
     session = Session(settings, argv, desk)
     with lock(desk), leased(settings.output, session.run_id) as held, temporary_folder(desk):
@@ -65,8 +66,8 @@ def submit(settings: ScanSettings, argv: Sequence[str], runner: str, console: Co
 def _run(session: Session, options: PipelineOptions, runner: str, held: Held | None, console: Console) -> int:
     pipeline = beam.Pipeline(options=options)
     build(pipeline, options)
-    result = pipeline.run()
     if runner in DETACHED:
+        result = pipeline.run()
         cloud = options.view_as(GoogleCloudOptions)
         job = name_of(result, cloud.project, cloud.region)
         if held is not None:
@@ -75,9 +76,7 @@ def _run(session: Session, options: PipelineOptions, runner: str, held: Held | N
         console.print(words, highlight=False)
         LOG.info(words, extra={"job": job})
         return DONE
-    state = result.wait_until_finish()
-    if state != PipelineState.DONE:
-        raise RunError(f"the job ended as {state}", "what was finished is kept; the runner's own log says why it ended")
+    run_to_end(pipeline)
     session.refresh()
     told = told_of(session.tables, session.run_id)
     return close_run(told, session.tables, session.settings, drift_of(session.tables, session.run_id), console)

@@ -3,6 +3,9 @@
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability import common_urns
+from apache_beam.runners.portability.fn_api_runner import translations
+from apache_beam.transforms.environments import ExternalEnvironment
 
 from pipelines.beam_options import ScanOptions, as_switches, parse
 from pipelines.scan import build
@@ -160,6 +163,19 @@ def test_switches_of_a_template_have_values():
     assert told == ["--force", "--max_tracks=3", "--input=x"]
     with pytest.raises(MisuseError, match="true or false"):
         as_switches(["--force=perhaps"])
+
+
+def test_a_portable_runner_gets_one_stage_from_the_bytes_to_the_sink(planned, tmp_path):
+    """Flink and Spark fuse what Beam's own fuser does: transforms of one environment without a shuffle between them."""
+    pipeline = beam.Pipeline(options=parse(flags(planned, tmp_path)))
+    build(pipeline, pipeline.options)
+    workers = ExternalEnvironment("localhost:50000")
+    proto = pipeline.to_runner_api(default_environment=workers)
+    known = frozenset([common_urns.composites.RESHUFFLE.urn, common_urns.primitives.GROUP_BY_KEY.urn])
+    _, stages = translations.create_and_optimize_stages(proto, translations.standard_optimize_phases(), known)
+    names = [[step.unique_name.split("/")[0] for step in stage.transforms] for stage in stages]
+    (fused,) = [steps for steps in names if {"Tracks", "Decode", "Quality", "Tags Fake", "Write"} & {*steps}]
+    assert {"Tracks", "Decode", "Quality", "Tags Fake", "Write"} <= {*fused}
 
 
 def test_only_numbers_are_shuffled(planned, tmp_path):
