@@ -45,14 +45,14 @@ def is_portable(options: PipelineOptions) -> bool:
     return options.view_as(StandardOptions).runner in RUNNERS
 
 
-def run_to_end(pipeline: beam.Pipeline) -> str:
-    """Runs `pipeline` on a portable runner and stays until it has ended; its state, DONE.
+def run_to_end(pipeline: beam.Pipeline) -> None:
+    """Runs `pipeline` on a portable runner and stays until it has ended.
 
     Raises:
         RunError: if the job server cannot be reached, or if the job fails.
     """
     try:
-        return str(pipeline.run().wait_until_finish())
+        state = str(pipeline.run().wait_until_finish())
     except (grpc.RpcError, grpc.FutureTimeoutError) as error:
         raise RunError(
             f"the job server cannot be reached, or went away ({_said(error)})",
@@ -64,6 +64,8 @@ def run_to_end(pipeline: beam.Pipeline) -> str:
             "the logs of the cluster and of its workers tell more; what was written is kept, and the same command "
             "goes on from there",
         ) from error
+    if state != "DONE":
+        raise RunError(f"the job ended as {state}", "somebody cancelled it? The same command goes on from there")
 
 
 def _said(error: Exception) -> str:
