@@ -105,7 +105,6 @@ class Connection:
                 if not _passes(error):
                     raise self._refused(error) from error
                 if self._away or left_s <= 0:
-                    self._away = True
                     raise self._stayed_away(error, attempts, time.monotonic() - began) from error
                 time.sleep(pause_s)
                 sent = self._sent(method, request, min(self._endpoint.deadline_s, left_s))
@@ -127,7 +126,10 @@ class Connection:
         return ModelError("serving_refused", f"{uri} refused: {_words(error)}", advice, costs=costs)
 
     def _stayed_away(self, error: Any, attempts: int, waited_s: float) -> ModelError:
-        asked = "asked once, for it has stayed away" if attempts == 1 else f"asked {attempts} times in {waited_s:.0f} s"
+        asked = f"asked {attempts} time{'' if attempts == 1 else 's'} in {waited_s:.0f} s"
+        if self._away:
+            asked = "asked once, for it has stayed away"
+        self._away = True
         words = f"{self._endpoint.uri} gives no answer, {asked}: {_words(error)}"
         advice = f"{PASSING[error.code()]} What it leaves undone is due again"
         return ModelError("serving_unavailable", words, advice, costs="attempt")

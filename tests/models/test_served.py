@@ -1,6 +1,10 @@
 """Models on a server: the same results as in this process, and words for whatever a server and a network can do."""
 
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +20,7 @@ from tests import signals
 from tests.doubles import models as doubles
 from tests.doubles.serving import Server
 
+ROOT = Path(__file__).parents[2]
 MUSIC = signals.music(20.3, doubles.RATE_HZ, 1, seed=5)  # 41 windows: five device batches of 8, and one window
 FRAMES = {
     "name": "frames",
@@ -248,3 +253,38 @@ def test_a_server_that_dies_and_is_started_again(base, tmp_path):
         assert met.count("ok") >= 6
     finally:
         server.stop()
+
+
+ASKS = """
+import sys
+from models.card import ModelError
+from models.connection import Connection
+from models.endpoint import Endpoint
+
+for secure in (True, False):
+    at = Connection(Endpoint(host="localhost", port=int(sys.argv[1]), name="fake", secure=secure, patience_s=0))
+    method = at.channel.unary_unary("/tensorflow.serving.PredictionService/GetModelMetadata")
+    try:
+        at.answer(method, b"")
+    except ModelError as error:
+        print(error.message)
+"""
+
+
+def test_by_tls_to_a_server_that_is_trusted_only(base, tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    subprocess.run([*made.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    server = Server(base, tmp_path / "log", tls=(key.read_bytes(), certificate.read_bytes())).start()
+    try:
+        told = {}
+        for roots in (certificate, ""):  # "": those that gRPC brings along
+            its = {**os.environ, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(roots), "PYTHONPATH": str(ROOT)}
+            asked = [sys.executable, "-c", ASKS, str(server.port)]
+            done = subprocess.run(asked, env=its, cwd=ROOT, capture_output=True, text=True, check=True)
+            told[roots] = done.stdout.splitlines()
+    finally:
+        server.stop()
+    assert "NOT_FOUND (Servable not found" in told[certificate][0]  # it was understood: the request names no model
+    assert "UNAVAILABLE" in told[certificate][1]  # not by TLS
+    assert "UNAVAILABLE" in told[""][0]

@@ -108,9 +108,10 @@ def test_no_server_at_all_ends_the_run_in_words(base):
     listener = Listener()
     journal = Journal(listener.address)
     uri = f"grpc://127.0.0.1:1/fake?card={base / 'fake' / '1'}&patience_s=0"
-    handler = SavedModelHandler(Task(name="tags", model_name="fake", model_version="1", model_uri=uri), tag_by, journal)
+    task = Task(name="tags", model_name="fake", model_version="1", model_uri=uri)
+    pickle.loads(pickle.dumps(SavedModelHandler(task, tag_by, journal)))  # as runners do
     with pytest.raises(RunError, match=r"grpc://127.0.0.1:1/fake gives no answer"):
-        pickle.loads(pickle.dumps(handler)).load_model()
+        SavedModelHandler(task, tag_by, journal).load_model()
     journal.close()
     (event,) = listener.events(1.0)
     listener.close()
@@ -158,7 +159,7 @@ def test_warm_up_requests_that_do_not_run_fail(console, tmp_path):
     (folder / WARMUP_PATH).write_bytes((other / WARMUP_PATH).read_bytes())
     assert check_model(console, str(folder)) == 1
     assert "Write them anew: songscan models export" in said(console)
-    (folder / WARMUP_PATH).write_bytes(b"no records")
+    (folder / WARMUP_PATH).write_bytes(bytes(range(100)))
     assert check_model(console, str(folder)) == 1
     assert "is no TFRecord file" in said(console)
 
