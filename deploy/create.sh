@@ -4,6 +4,7 @@
 set -euo pipefail
 # shellcheck source=names.sh
 source "$(dirname "$0")/names.sh"
+PATH="$(realpath ..)/.venv/bin:$PATH" # where `make setup` puts songscan
 gcloud config set project "$PROJECT"
 
 once() { # once DESCRIBE... -- CREATE...: creates what cannot be described
@@ -37,21 +38,21 @@ songscan schema --bigquery="$PROJECT.songscan" | bq query --location="$REGION" -
 
 project_role() { gcloud projects add-iam-policy-binding "$PROJECT" --member="serviceAccount:$1" --role="$2" --condition=None >/dev/null; }
 bucket_role() { gcloud storage buckets add-iam-policy-binding "$1" --member="serviceAccount:$2" --role="$3" >/dev/null; }
-may_act_as() { gcloud iam service-accounts add-iam-policy-binding "$WORKER" --member="serviceAccount:$1" --role=roles/iam.serviceAccountUser >/dev/null; }
 
 project_role "$WORKER" roles/dataflow.worker
-project_role "$WORKER" roles/dataflow.developer
+project_role "$WORKER" roles/dataflow.viewer
 project_role "$WORKER" roles/bigquery.jobUser
-may_act_as "$WORKER"
 catalogue="${MUSIC#gs://}" # its bucket, whatever the prefix
 bucket_role "gs://${catalogue%%/*}" "$WORKER" roles/storage.objectViewer
 bucket_role "$BUCKET" "$WORKER" roles/storage.objectAdmin
 bucket_role "$TEMP" "$WORKER" roles/storage.objectAdmin
-bq add-iam-policy-binding --member="serviceAccount:$WORKER" --role=roles/bigquery.dataEditor "$PROJECT:songscan" >/dev/null
+bq query --location="$REGION" --use_legacy_sql=false \
+    "GRANT \`roles/bigquery.dataEditor\` ON SCHEMA \`$PROJECT.songscan\` TO 'serviceAccount:$WORKER'" >/dev/null
 gcloud artifacts repositories add-iam-policy-binding songscan --location="$REGION" \
     --member="serviceAccount:$WORKER" --role=roles/artifactregistry.reader >/dev/null
 
 project_role "$STARTER" roles/dataflow.developer
-may_act_as "$STARTER"
+gcloud iam service-accounts add-iam-policy-binding "$WORKER" --member="serviceAccount:$STARTER" \
+    --role=roles/iam.serviceAccountUser >/dev/null
 bucket_role "$BUCKET" "$STARTER" roles/storage.objectViewer
 echo "done: deploy/build.sh comes next"

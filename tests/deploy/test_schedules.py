@@ -136,6 +136,20 @@ def test_the_scheduler_is_told_the_body_and_the_account(tmp_path):
     assert len(created) == len(list((DEPLOY / "alerts").iterdir())) == 3
 
 
+def test_accounts_get_the_rights_that_are_explained_and_no_more(tmp_path):
+    for name in ("gcloud", "bq", "songscan"):
+        (tmp_path / name).write_text(STAND_IN)
+        (tmp_path / name).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "ASKED": str(tmp_path / "asked")}
+    env["SONGSCAN_ENV"] = str(DEPLOY / "project.env.example")
+    shutil.copytree(DEPLOY, tmp_path / "deploy")
+    subprocess.run([tmp_path / "deploy" / "create.sh"], env=env, check=True, capture_output=True, input="")
+    granted = set(re.findall(r"roles/[\w.]+", (tmp_path / "asked").read_text()))
+    section = (DEPLOY / "README.md").read_text(encoding="utf-8").partition("## 2.")[2].partition("Nobody has")[0]
+    assert granted == set(re.findall(r"`(roles/[\w.]+)`", section))
+    assert not granted & {"roles/editor", "roles/owner", "roles/storage.admin"}
+
+
 def test_the_image_is_built_as_the_dockerfile_says():
     build = yaml.safe_load((DEPLOY / "cloudbuild.yaml").read_text(encoding="utf-8"))
     first, *tried = build["steps"]

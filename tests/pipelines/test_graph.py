@@ -1,7 +1,10 @@
 """What the pipeline is made of: one fused stage from the bytes to the sink, and no audio that is pickled."""
 
+import json
+
 import apache_beam as beam
 import pytest
+from apache_beam.internal.gcp.auth import _Credentials
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability import common_urns
 from apache_beam.runners.portability.fn_api_runner import translations
@@ -251,3 +254,22 @@ def test_beam_flags_keep_their_meaning(planned, tmp_path):
     assert options.view_as(ScanOptions).max_tracks == 3
     assert isinstance(options, PipelineOptions)
     assert options.get_all_options()["machine_type"] == "n1-standard-4"
+
+
+def test_the_job_that_a_template_leaves_is_whole(planned, tmp_path, bucket, monkeypatch):
+    """As the launcher of a flex template has it: the job is written down, not submitted."""
+    monkeypatch.setattr(_Credentials, "_credentials_init", True)  # nobody is asked for credentials
+    left = tmp_path / "job_object"
+    more = [f"--template_location={left}", "--no_auth", "--gpu=nvidia-l4", "--job_name=songscan-nightly"]
+    places = [f"--temp_location=gs://{bucket.name}/temp", f"--staging_location=gs://{bucket.name}/staging"]
+    dataflow = [flag for flag in DATAFLOW if not flag.startswith(("--dry_run", "--temp_location"))]
+    options = parse(flags(planned, tmp_path, *dataflow, *more, *places))
+    pipeline = beam.Pipeline(options=options)
+    build(pipeline, options)
+    pipeline.run()
+    job = json.loads(left.read_text())
+    assert (job["name"], job["type"]) == ("songscan-nightly", "JOB_TYPE_BATCH")
+    (pool,) = job["environment"]["workerPools"]
+    images = {image["containerImage"] for image in pool["sdkHarnessContainerImages"]}
+    assert images == {"example/songscan:1"}
+    assert "use_runner_v2" in job["environment"]["experiments"]
