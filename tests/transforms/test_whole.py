@@ -108,6 +108,12 @@ def test_no_request_is_made_without_a_condition(bucket, proxy, source):
     assert all("ifGenerationMatch=" in words for words in sent)
 
 
+def test_a_lost_answer_costs_no_second_writing(bucket, proxy, source):
+    proxy.fail("lost", "^POST .*uploadType")
+    upload(source(SMALL), f"gs://{bucket.name}/state/x")
+    assert sum("uploadType" in words for words in proxy.requests) == 2  # the second finds the first
+
+
 def test_who_writes_while_the_answer_is_lost_is_written_over(bucket, proxy, source):
     proxy.fail("lost", "^POST .*ifGenerationMatch")
     proxy.before("^POST .*ifGenerationMatch", lambda: bucket.blob("state/x").upload_from_string(b"of somebody else"))
