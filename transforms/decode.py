@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ import apache_beam as beam
 
 from transforms import gcs, metrics
 from transforms.child import DecoderProcess
-from transforms.errors import TrackError
+from transforms.errors import RunError, TrackError
 from transforms.folder import local_path
 from transforms.journal import Journal
 from transforms.lyrics import find_lyrics
@@ -101,17 +100,20 @@ def fetched(track: Track, scratch_dir: str | None) -> Iterator[str]:
 
     Raises:
         TrackError: if an object on Cloud Storage cannot be read at the generation that was listed.
+        RunError: if there is no room for it.
     """
     if not track.uri.startswith("gs://"):
         yield local_path(track.uri)
         return
-    handle, path = tempfile.mkstemp(prefix="songscan-", dir=scratch_dir)
-    os.close(handle)
-    try:
-        gcs.download(track.uri, track.generation, path, track.revision)
+    with contextlib.ExitStack() as stack:
+        try:
+            path = stack.enter_context(tempfile.NamedTemporaryFile(prefix="songscan-", dir=scratch_dir)).name
+            gcs.download(track.uri, track.generation, path, track.revision)
+        except OSError as error:
+            where = scratch_dir or tempfile.gettempdir()
+            advice = "Free some space there, or name a larger folder with --scratch_dir."
+            raise RunError(f"no room for {track.uri!r} in {where} ({error.strerror or error})", advice) from error
         yield path
-    finally:
-        os.unlink(path)
 
 
 def _token(track: Track, path: str, decoder: DecoderProcess) -> str:
