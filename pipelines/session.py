@@ -87,7 +87,9 @@ class Session:
             mirror.bring_recent(self.settings.output, self.tables, self.run_id, NIGHTS)
         drift = drift_of(self.tables, self.run_id)
         self.messages += drift.words()
-        return self.write_down(plan, status, late=late), drift
+        told = self.write_down(plan, status, late=late)
+        self.refresh()
+        return told, drift
 
     def publish(self) -> None:
         """Brings what is finished into BigQuery, if that is wanted.
