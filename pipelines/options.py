@@ -80,7 +80,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--models",
         metavar="URIS",
         help="models to use for their tasks instead of those that ship, separated by commas: folders of SavedModels "
-        "with cards, here or on gs://",
+        "with cards, here or on gs://, or grpc://HOST:PORT/NAME[/VERSION]?card=URI (TensorFlow Serving)",
     )
     add_stem_flags(add)
     add("--force", action="store_true", help="do it even where it was done before")
