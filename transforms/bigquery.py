@@ -89,13 +89,16 @@ class Warehouse:
             return [item.table_id for item in self.client.list_tables(str(self.dataset), retry=_retry())]
 
     def columns(self, table: str) -> list[str]:
-        """The names of a table's columns.
+        """The names of a table's columns; raises as `tables`."""
+        return [field.name for field in self._looked_at(table).schema]
 
-        Raises:
-            MisuseError, RunError: as `connect`.
-        """
+    def view_sql(self, view: str) -> str:
+        """The query of a view, or '' of a table; raises as `tables`."""
+        return self._looked_at(view).view_query or ""
+
+    def _looked_at(self, table: str) -> Any:
         with _explained(f"{self.name(table)} cannot be looked at", self.dataset):
-            return [field.name for field in self.client.get_table(self.name(table), retry=_retry()).schema]
+            return self.client.get_table(self.name(table), retry=_retry())
 
     def drop(self, table: str) -> None:
         """Removes a table, if it is there.
