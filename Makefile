@@ -4,7 +4,7 @@
 #   make test                                                    set up and run the tests
 #   make check                                                   format, lint, types, tests: before every commit
 #   make bench                                                   measure, and write bench/RESULTS.md
-#   make lock                                                    resolve requirements.lock anew from setup.py
+#   make lock                                                    resolve the lock files anew, from setup.py
 
 PYTHON ?= python3.11
 VENV ?= .venv
@@ -15,6 +15,9 @@ READY := $(VENV)/.ready
 MUSICNN := .cache/musicnn
 BQEMULATOR := .cache/bqemulator
 MODELS := models/pretrained/.built
+
+COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-emit-index-url \
+	--no-emit-find-links --generate-hashes --custom-compile-command "make lock"
 
 .PHONY: setup scan test check bench lock
 
@@ -60,10 +63,10 @@ else
 endif
 	$(BIN)/songscan show "$(OUTPUT)"
 
-test: setup
+test: setup $(BQEMULATOR)/.ready
 	$(BIN)/python -m pytest -n auto
 
-check: setup
+check: setup $(BQEMULATOR)/.ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -74,5 +77,5 @@ bench: setup
 
 lock:
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links \
-		--generate-hashes --extra dev --extra training --custom-compile-command "make lock" setup.py --output-file requirements.lock
+	$(COMPILE) --extra dev --extra training setup.py --output-file requirements.lock
+	$(COMPILE) requirements-bqemulator.in --output-file requirements-bqemulator.lock

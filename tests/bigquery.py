@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ ABSENT = "there is no .cache/bqemulator, an environment for the emulator of BigQ
 @contextmanager
 def emulator(buckets: Path) -> Iterator[Proxy]:
     """A running emulator, empty, behind a proxy. gs://BUCKET/NAME is the file `buckets`/BUCKET/NAME to it."""
-    ports = [_free_port(), _free_port()]
+    ports = [free_port(), free_port()]
     command = [PYTHON, ROOT / "tests/doubles/bigquery_server.py", "start"]
     flags = [f"--rest-port={ports[0]}", f"--grpc-port={ports[1]}", "--ephemeral"]
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "TMPDIR")}
@@ -85,7 +85,8 @@ def counts(dataset: Dataset) -> dict[str, int]:
     return {table: n for table, n in rows.items() if n or table.startswith("stage_")}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -93,10 +94,9 @@ def _free_port() -> int:
 
 def _answers(port: int) -> bool:
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-        connection.request("GET", "/bigquery/v2/projects/p/datasets")
-        connection.getresponse().read()
-        connection.close()
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=2)) as connection:
+            connection.request("GET", "/bigquery/v2/projects/p/datasets")
+            connection.getresponse().read()
     except OSError:
         return False
     return True
@@ -193,6 +193,7 @@ class Proxy:
         self.buckets = buckets
         self.fault: Fault | None = None
         self.begun: dict[str, bytes] = {}  # id of a job -> what was asked for
+        self.asked: list[tuple[str, str]] = []  # method and id of a job, or ''
         self.busy = 0  # requests in hand
         self._lock = threading.Lock()
         self._answers: dict[str, Answer] = {}  # of jobs that the emulator does not know by that id
@@ -214,6 +215,7 @@ class Proxy:
         request.job_id = self._uploads.get(request.upload) or (asked[1] if asked else described)
         if request.job and request.job_id in self.begun:
             return refused(409, "duplicate", f"Already Exists: Job {request.job_id}")
+        self.asked.append((request.method, request.job_id))
         if request.method == "GET" and request.job_id in self._answers:
             return self._answers[request.job_id]
         with self._counted():
@@ -229,12 +231,11 @@ class Proxy:
             self.busy -= 1
 
     def _pass_on(self, request: Request) -> Answer:
-        connection = http.client.HTTPConnection(self.target, timeout=120)
         headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "accept-encoding")}
-        connection.request(request.method, request.path, request.body, {**headers, "Host": self.address})
-        response = connection.getresponse()
-        body = response.read()
-        connection.close()
+        with closing(http.client.HTTPConnection(self.target, timeout=120)) as connection:
+            connection.request(request.method, request.path, request.body, {**headers, "Host": self.address})
+            response = connection.getresponse()
+            body = response.read()
         dropped = ("content-length", "transfer-encoding", "connection", "date", "server")
         kept = [(name.lower(), value) for name, value in response.getheaders() if name.lower() not in dropped]
         return self._noted(request, Answer(response.status, kept, body))

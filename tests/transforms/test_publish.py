@@ -233,18 +233,9 @@ def test_the_merge_of_a_dead_publication_is_waited_for(dataset, proxy, tmp_path)
     )
     with pytest.raises(RunError, match="killed"):
         publish(str(tmp_path), dataset)
-    asked = []
-
-    def listen(request, pass_on):
-        asked.append((request.method, request.job_id))
-        return pass_on()
-
-    proxy.fault = listen
+    (dead,) = staged(dataset)
+    proxy.fault = None
+    proxy.asked.clear()
     publish(str(tmp_path), dataset)
-    begun = [job_id for method, job_id in asked if method == "POST" and job_id]
-    (looked,) = [
-        job_id for method, job_id in asked if job_id.endswith("-0") and job_id not in begun and "merge" in job_id
-    ]
-    assert looked.startswith("songscan-merge-stage_work_")
-    merged = next(place for place, (_, job_id) in enumerate(asked) if job_id in begun and "merge" in job_id)
-    assert asked.index(("GET", looked)) < merged
+    merge = next(at for at, (method, job) in enumerate(proxy.asked) if method == "POST" and "merge-stage_work" in job)
+    assert proxy.asked.index(("GET", f"songscan-merge-{dead}-0")) < merge
