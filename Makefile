@@ -21,7 +21,7 @@ MODELS := models/pretrained/.built
 AIRFLOW := .venv-airflow
 DEVICE ?= cpu
 LOCK = $(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links \
-	--generate-hashes --custom-compile-command "make lock" setup.py
+	--generate-hashes --custom-compile-command "make lock"
 
 .PHONY: setup scan test check bench lock test-image test-airflow
 
@@ -67,10 +67,10 @@ else
 endif
 	$(BIN)/songscan show "$(OUTPUT)"
 
-test: setup
+test: setup $(BQEMULATOR)/.ready
 	$(BIN)/python -m pytest -n auto
 
-check: setup
+check: setup $(BQEMULATOR)/.ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -82,10 +82,11 @@ bench: setup
 # For development; and of that, at the same versions, what an image needs, and what CUDA adds to it.
 lock:
 	$(BIN)/python -m pip install --quiet uv
-	$(LOCK) --extra dev --extra training --output-file requirements.lock
-	$(LOCK) --constraint requirements.lock --output-file requirements-runtime.lock
-	$(LOCK) --constraint requirements-runtime.lock --extra gpu --output-file requirements-cuda.lock \
+	$(LOCK) setup.py --extra dev --extra training --output-file requirements.lock
+	$(LOCK) setup.py --constraint requirements.lock --output-file requirements-runtime.lock
+	$(LOCK) setup.py --constraint requirements-runtime.lock --extra gpu --output-file requirements-cuda.lock \
 		$$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements-runtime.lock)
+	$(LOCK) requirements-bqemulator.in --output-file requirements-bqemulator.lock
 
 test-image: setup
 	SONGSCAN_TEST_IMAGE=$(DEVICE) $(BIN)/python -m pytest -n0 -s tests/deploy/test_image_replayed.py
