@@ -57,7 +57,7 @@ def dataset(bigquery_server: bigquery.Proxy) -> Iterator[Dataset]:
 
 
 @pytest.fixture
-def bigquery_proxy(bigquery_server: bigquery.Proxy, dataset: Dataset) -> Iterator[bigquery.Proxy]:
+def bqproxy(bigquery_server: bigquery.Proxy, dataset: Dataset) -> Iterator[bigquery.Proxy]:
     """What stands before BigQuery, for faults."""
     yield bigquery_server
     bigquery_server.fault = None

@@ -34,15 +34,13 @@ def test_a_project_of_an_organisation():
     assert parse_results("bq://example.com:music-1.Catalogue_2") == Dataset("example.com:music-1", "Catalogue_2")
 
 
-def test_a_dataset_that_is_not_there(bigquery_proxy, dataset):
+def test_a_dataset_that_is_not_there(bqproxy, dataset):
     with pytest.raises(MisuseError, match=r"music-1\.nowhere cannot be opened.*Create it.* bq mk --dataset"):
         bigquery.connect(Dataset("music-1", "nowhere"))
 
 
-def test_no_permission_names_the_roles(bigquery_proxy, dataset):
-    bigquery_proxy.fault = lambda request, _: served.refused(
-        403, "accessDenied", "Permission bigquery.datasets.get denied"
-    )
+def test_no_permission_names_the_roles(bqproxy, dataset):
+    bqproxy.fault = lambda request, _: served.refused(403, "accessDenied", "Permission bigquery.datasets.get denied")
     with pytest.raises(MisuseError, match=r"Permission .* denied\. Grant .*Data Editor.*Job User"):
         bigquery.connect(dataset)
 
@@ -73,10 +71,10 @@ def test_bigquery_out_of_reach(monkeypatch):
         ("accessDenied", 1, r"a disk was lost\. Grant this account the roles"),
     ],
 )
-def test_a_job_begins_anew_only_for_what_passes(bigquery_proxy, dataset, reason, begun, words):
-    bigquery_proxy.fault = served.FaultAt(
+def test_a_job_begins_anew_only_for_what_passes(bqproxy, dataset, reason, begun, words):
+    bqproxy.fault = served.FaultAt(
         f"x-{reason}", lambda r, _: served.failed_job(r, reason, "a disk was lost"), times=99
     )
     with pytest.raises((RunError, MisuseError), match=f"The question fails: .*{words}"):
         bigquery.connect(dataset).query("SELECT 1", f"x-{reason}", "The question fails")
-    assert bigquery_proxy.fault.seen == [f"x-{reason}-{attempt}" for attempt in range(begun)]
+    assert bqproxy.fault.seen == [f"x-{reason}-{attempt}" for attempt in range(begun)]

@@ -137,17 +137,17 @@ def test_parts_on_cloud_storage_are_loaded_from_there(dataset, bigquery_server, 
 # Faults ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_load_job_that_fails_is_told_and_mends_with_the_next_publication(dataset, bigquery_proxy, tmp_path):
+def test_a_load_job_that_fails_is_told_and_mends_with_the_next_publication(dataset, bqproxy, tmp_path):
     made(tmp_path, "refused")
     words = "Error while reading data, error message: bad page\nmore"
     fails = bigquery.FaultAt("songscan-load-stage_quality", lambda r, _: bigquery.failed_job(r, "invalid", words))
-    bigquery_proxy.fault = fails
+    bqproxy.fault = fails
     with pytest.raises(RunError, match=r"one\.parquet of `quality` cannot be loaded: .*bad page$") as raised:
         publish(str(tmp_path), dataset)
     assert "run the same command again" in raised.value.advice
     assert counts_of(dataset, "refused") == {"tracks": 1, "quality": 0, "work": 0}
     assert len(fails.seen) == 1
-    bigquery_proxy.fault = None
+    bqproxy.fault = None
     assert publish(str(tmp_path), dataset).rows == {"quality": 1, "work": 1}
     assert counts_of(dataset, "refused") == dict.fromkeys(OPENING, 1)
     assert not staged(dataset)
@@ -168,25 +168,25 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("words", FAULTS)
-def test_what_passes_needs_nobody(dataset, bigquery_proxy, tmp_path, words):
+def test_what_passes_needs_nobody(dataset, bqproxy, tmp_path, words):
     made(tmp_path, words)
-    bigquery_proxy.fault = FAULTS[words]
+    bqproxy.fault = FAULTS[words]
     assert publish(str(tmp_path), dataset).rows == dict.fromkeys(OPENING, 1)
     assert FAULTS[words].seen
     assert counts_of(dataset, words) == dict.fromkeys(OPENING, 1)
     assert not staged(dataset)
 
 
-def test_a_merge_that_dies_half_way_is_told_and_the_next_publication_goes_on(dataset, bigquery_proxy, tmp_path):
+def test_a_merge_that_dies_half_way_is_told_and_the_next_publication_goes_on(dataset, bqproxy, tmp_path):
     made(tmp_path, "half")
     died = bigquery.FaultAt("songscan-merge-stage_quality", lambda r, _: bigquery.failed_job(r, "invalidQuery", "died"))
-    bigquery_proxy.fault = died
+    bqproxy.fault = died
     with pytest.raises(
         RunError, match=r"1 new parts of `quality`, one\.parquet the first, cannot be published: .*died"
     ):
         publish(str(tmp_path), dataset)
     assert staged(dataset)
-    bigquery_proxy.fault = None
+    bqproxy.fault = None
     assert publish(str(tmp_path), dataset).rows == {"quality": 1, "work": 1}
     assert counts_of(dataset, "half") == dict.fromkeys(OPENING, 1)
     assert not staged(dataset)
@@ -203,7 +203,7 @@ KILLS = {
 
 
 @pytest.mark.parametrize("when", KILLS)
-def test_a_publication_killed_at_any_moment_loses_and_doubles_nothing(dataset, bigquery_proxy, tmp_path, when):
+def test_a_publication_killed_at_any_moment_loses_and_doubles_nothing(dataset, bqproxy, tmp_path, when):
     made(tmp_path, when)
     stem, happens, then = KILLS[when]
     process = subprocess.Popen([sys.executable, "-c", PUBLISH, tmp_path, dataset.project, dataset.name])
@@ -213,9 +213,9 @@ def test_a_publication_killed_at_any_moment_loses_and_doubles_nothing(dataset, b
         process.wait()
         return happens(request, pass_on)
 
-    bigquery_proxy.fault = bigquery.FaultAt(stem, kill)
+    bqproxy.fault = bigquery.FaultAt(stem, kill)
     assert process.wait(120) == -signal.SIGKILL
-    while bigquery_proxy.fault.seen and bigquery_proxy.busy:
+    while bqproxy.fault.seen and bqproxy.busy:
         time.sleep(0.01)
     assert counts_of(dataset, when) == then
     assert staged(dataset)
@@ -224,19 +224,17 @@ def test_a_publication_killed_at_any_moment_loses_and_doubles_nothing(dataset, b
     assert not staged(dataset)
 
 
-def test_the_merge_of_a_dead_publication_is_waited_for(dataset, bigquery_proxy, tmp_path):
+def test_the_merge_of_a_dead_publication_is_waited_for(dataset, bqproxy, tmp_path):
     """It may run on in BigQuery long after its client was killed."""
     made(tmp_path, "late")
-    bigquery_proxy.fault = bigquery.FaultAt(
+    bqproxy.fault = bigquery.FaultAt(
         "songscan-merge-stage_work", lambda r, _: bigquery.failed_job(r, "invalid", "killed")
     )
     with pytest.raises(RunError, match="killed"):
         publish(str(tmp_path), dataset)
     (dead,) = staged(dataset)
-    bigquery_proxy.fault = None
-    bigquery_proxy.asked.clear()
+    bqproxy.fault = None
+    bqproxy.asked.clear()
     publish(str(tmp_path), dataset)
-    merge = next(
-        at for at, (method, job) in enumerate(bigquery_proxy.asked) if method == "POST" and "merge-stage_work" in job
-    )
-    assert bigquery_proxy.asked.index(("GET", f"songscan-merge-{dead}-0")) < merge
+    merge = next(at for at, (method, job) in enumerate(bqproxy.asked) if method == "POST" and "merge-stage_work" in job)
+    assert bqproxy.asked.index(("GET", f"songscan-merge-{dead}-0")) < merge
