@@ -22,6 +22,7 @@ from transforms.stem_options import FORMATS, StemOptions, parse_stems
 from transforms.tasks import STEMS, TASKS, USUAL, parse_tasks
 
 REMOTE_RUNNERS = ("DataflowRunner", "FlinkRunner", "SparkRunner", "PortableRunner")
+DETACHED_RUNNERS = ("DataflowRunner",)  # whose jobs go on when the launcher has ended
 #: Of Beam 2.77, on this machine; kept here, for Beam takes seconds to import.
 LOCAL_RUNNERS = ("FnApiRunner", "DirectRunner", "SwitchingDirectRunner", "BundleBasedDirectRunner", "PrismRunner")
 LOCAL_RUNNER = "FnApiRunner"  # pinned: Beam's DirectRunner tries to download another one first
