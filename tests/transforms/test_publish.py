@@ -143,7 +143,7 @@ def test_a_load_job_that_fails_is_told_and_mends_with_the_next_publication(datas
     words = "Error while reading data, error message: bad page\nmore"
     fails = bigquery.FaultAt("songscan-load-stage_quality", lambda r, _: bigquery.failed_job(r, "invalid", words))
     proxy.fault = fails
-    with pytest.raises(RunError, match=r"one\.parquet of `quality` cannot be loaded: .*bad page$") as raised:
+    with pytest.raises(RunError, match=r"one\.parquet of `quality` cannot be loaded: .*bad page\. Nothing") as raised:
         publish(str(tmp_path), dataset)
     assert "run the same command again" in raised.value.advice
     assert counts_of(dataset, "refused") == {"tracks": 1, "quality": 0, "work": 0}
