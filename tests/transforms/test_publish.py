@@ -162,9 +162,6 @@ FAULTS = {
     "the MERGE is asked for again": bigquery.FaultAt(
         "songscan-merge-stage_work", lambda r, _: bigquery.refused(503, "backendError", "try again"), times=2
     ),
-    "the MERGE begins anew": bigquery.FaultAt(
-        "songscan-merge-stage_work", lambda r, _: bigquery.failed_job(r, "jobBackendError", "lost a disk")
-    ),
 }
 
 
