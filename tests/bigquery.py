@@ -44,6 +44,9 @@ def emulator(buckets: Path) -> Iterator[Proxy]:
         "BQEMU_GCS_LOCAL_ROOT": str(buckets),
         "BQEMU_ENABLE_FORMAT_EXTENSIONS": "false",  # they would be fetched from the network
         "BQEMU_QUERY_CACHE_TTL_SECONDS": "0",
+        "BQEMU_TIME_TRAVEL_RETENTION_DAYS": "0",
+        "BQEMU_LOG_LEVEL": "error",
+        "BQEMU_METRICS_ENABLED": "false",
     }
     with open(buckets / "emulator.log", "wb") as log:
         process = subprocess.Popen([*command, *flags], env=environment, stdout=log, stderr=subprocess.STDOUT)

@@ -84,7 +84,7 @@ def make_tables(warehouse: Warehouse, publication: str) -> None:
     """
     dataset, there = str(warehouse.dataset), set(warehouse.tables())
     statements = [table_ddl(dataset, table) for table in RECORDS if table not in there]
-    for table in there & set(RECORDS):
+    for table in (table for table in RECORDS if table in there):
         statements += added_columns_ddl(dataset, table, warehouse.columns(table))
     for name, sql in views(dataset).items():
         if statements or name not in there or warehouse.view_sql(name) != sql:  # a new column shows in a new view

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
 
 from pipelines.cli import main
 from pipelines.outcome import MISUSE, exit_status
@@ -14,12 +14,17 @@ from transforms.bigquery_ledger import subtract
 from transforms.catalogue import list_catalogue
 from transforms.tasks import QUALITY
 
-NEWER = "import sys; from models.measures import version; version.VERSION = 'newer'; from pipelines.cli import main; "
+NEWER = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from models.measures import version; version.VERSION = 'newer'"
 
 
-def scan_with_a_newer_version(music, output):
-    code = f"{NEWER} sys.exit(main(sys.argv[1:]))"
-    subprocess.run([sys.executable, "-c", code, *command(music, output)[3:]], cwd=ROOT, capture_output=True, check=True)
+def scan_with_a_newer_version(music, output, folder):
+    """As if songscan had been brought up to date: all its processes think so."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(NEWER)
+    newer = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    subprocess.run(
+        command(music, output, "--direct_num_workers=1"), cwd=ROOT, env=newer, capture_output=True, check=True
+    )
 
 
 def left_to_do(dataset, music, folder):
@@ -45,7 +50,7 @@ def test_scan_rerun_and_a_newer_version(dataset, proxy, tmp_path, capsys):
         assert bigquery.counts(dataset) == {**first, "runs": 2, "parts": first["parts"] + 1}
     assert capsys.readouterr().out.endswith(f"{dataset} has all of it already\n")
 
-    scan_with_a_newer_version(music, output)
+    scan_with_a_newer_version(music, output, tmp_path / "newer")
     assert main(publish) == 0
     assert [bigquery.counts(dataset)[table] for table in ("quality", "work", "runs")] == [6, 6, 3]
     now = bigquery.ask(dataset, "SELECT model_version, COUNT(*) AS n FROM quality_now GROUP BY model_version")
