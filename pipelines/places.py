@@ -26,6 +26,9 @@ def check_remote(settings: ScanSettings, runner: str) -> None:
     if settings.budget_hours is not None:
         words = f"--budget_hours={settings.budget_hours:g} is for runs on this machine, not for {runner}"
         raise MisuseError(words, "--max_tracks limits a job before it starts")
+    if settings.prometheus_textfile is not None:
+        words = f"--prometheus_textfile={settings.prometheus_textfile} is for runs on this machine, not for {runner}"
+        raise MisuseError(words, "Beam's metrics tell of a job: docs/operations.md")
     for flag, place in [("input", settings.input), ("output", settings.output), *models]:
         if runner == "DataflowRunner" and not gcs.is_gcs(place):
             raise MisuseError(f"--{flag}={place} is on this machine", "Dataflow's workers reach gs://BUCKET/NAME only")

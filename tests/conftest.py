@@ -15,6 +15,8 @@ from tests.doubles.storage_proxy import Proxy, proxied
 from transforms import gcs_client
 from transforms.bigquery import Dataset
 
+collect_ignore = ["doubles/bigquery_server.py"]  # it runs in an environment of its own
+
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:

@@ -42,8 +42,9 @@ class Fixed:
         self.card = card()
         self._mask = np.broadcast_to(np.asarray(mask, np.float32), (frames, BINS))
 
-    def predict(self, windows):
-        return {"vocals": np.repeat(self._mask[None], len(windows), axis=0)}
+    def predict_each(self, batches):
+        for windows in batches:
+            yield {"vocals": np.repeat(self._mask[None], len(windows), axis=0)}
 
 
 BAND = Fixed((HZ > 300) & (HZ < 3400))
@@ -169,8 +170,9 @@ def test_a_foreign_waveform_is_brought_to_the_recording():
             hop_samples=6000,
         )
 
-        def predict(self, windows):
-            return {"voice": windows / 2}
+        def predict_each(self, batches):
+            for windows in batches:
+                yield {"voice": windows / 2}
 
     low, high = tone(1000, 44_100), tone(9000, 44_100)
     samples = np.repeat(low + high, 2, axis=1)

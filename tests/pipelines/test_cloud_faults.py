@@ -39,7 +39,7 @@ def submitted(bucket, output, *flags):
 
 def results(output, *tables):
     """All rows without what differs between any two runs."""
-    odd = {"run_id", "time", "wall_s"}
+    odd = {"run_id", "time", "wall_s", "decode_wall_s"}
     found = {table: rows(output, f"FROM {table} ORDER BY ALL") for table in tables}
     plain = {table: [{k: v for k, v in row.items() if k not in odd} for row in of] for table, of in found.items()}
     return {table: sorted(of, key=str) for table, of in plain.items()}

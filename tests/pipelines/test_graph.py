@@ -183,7 +183,7 @@ def test_a_portable_runner_gets_one_stage_from_the_bytes_to_the_sink(planned, tm
     proto = pipeline.to_runner_api(default_environment=workers)
     known = frozenset([common_urns.composites.RESHUFFLE.urn, common_urns.primitives.GROUP_BY_KEY.urn])
     _, stages = translations.create_and_optimize_stages(proto, translations.standard_optimize_phases(), known)
-    names = [[step.unique_name.split("/")[0] for step in stage.transforms] for stage in stages]
+    names = [[step.unique_name.removeprefix("Scan/").split("/")[0] for step in stage.transforms] for stage in stages]
     (fused,) = [steps for steps in names if {"Tracks", "Decode", "Quality", "Tags Fake", "Write"} & {*steps}]
     assert {"Tracks", "Decode", "Quality", "Tags Fake", "Write"} <= {*fused}
 

@@ -15,7 +15,7 @@ TABLES = ("tracks", "quality", "dead_letters", "work")
 
 
 def facts(output, table):
-    without = "run_id, time, wall_s" if table == "work" else "run_id, time"
+    without = {"work": "run_id, time, wall_s", "tracks": "run_id, time, decode_wall_s"}.get(table, "run_id, time")
     return rows(output, f"SELECT * EXCLUDE ({without}) FROM {table} ORDER BY ALL")
 
 
