@@ -19,14 +19,14 @@ from pathlib import Path
 from rich.console import Console
 
 from pipelines.lock import leased, lock, temporary_folder
-from pipelines.logs import JSON
+from pipelines.logs import JSON, logging_run
 from pipelines.nightly import close_run, watched
 from pipelines.options import LOCAL_RUNNER, LOCAL_RUNNERS, REMOTE_RUNNERS, ScanSettings, parse_scan
 from pipelines.places import check_places, check_remote
 from pipelines.planning import cores, show_plan, tell_plan
 from pipelines.progress import Progress
 from pipelines.session import Session
-from pipelines.supervise import PIPELINE, Interrupt, Worker, watch
+from pipelines.supervise import PIPELINE, Interrupt, Worker, terminable, watch
 from transforms import mirror, tables
 from transforms.errors import MisuseError
 from transforms.ledger import Plan
@@ -85,6 +85,11 @@ def launch(argv: Sequence[str], command: Sequence[str] = PIPELINE) -> int:
         MisuseError: if the flags make no sense.
         RunError: if the run cannot go on.
     """
+    with terminable():
+        return _launch(argv, command)
+
+
+def _launch(argv: Sequence[str], command: Sequence[str]) -> int:
     settings, beam_flags = parse_scan(argv)
     if settings.plan:
         return tell_only(settings, argv, beam_flags)
@@ -98,7 +103,7 @@ def launch(argv: Sequence[str], command: Sequence[str] = PIPELINE) -> int:
     check_places(settings)
     desk, console = mirror.desk(settings.output), _Terminal(quiet=settings.log_format == JSON)
     session = Session(settings, [*argv, *more], desk)
-    with lock(desk) as lock_fd, leased(settings.output, session.run_id), temporary_folder(desk):
+    with lock(desk, settings.output) as lock_fd, leased(settings.output, session.run_id), temporary_folder(desk):
         run = Launch(session, console, lock_fd, desk, command)
         with watched(settings, session.run_id, run.log):
             return scan(run, count)
@@ -114,7 +119,8 @@ def tell_only(settings: ScanSettings, argv: Sequence[str], beam_flags: Sequence[
     else:
         local_workers(beam_flags)
     check_places(settings)
-    return show_plan(settings, _Terminal())
+    with logging_run(settings.log_format, "", os.devnull):
+        return show_plan(settings, _Terminal(quiet=settings.log_format == JSON))
 
 
 def _beam_flag(beam_flags: Sequence[str], name: str) -> str | None:
@@ -182,9 +188,10 @@ def scan(run: Launch, count: int) -> int:
             worker.close()
         shutil.rmtree(run.folder, ignore_errors=True)
     told, drift = session.end(plan, "interrupted" if interrupt.count else "done", late=interrupt.late)
-    status = close_run(told, session.tables, settings, drift, run.console)
-    session.publish()
-    return status
+    if settings.results:
+        run.console.print(f"publishing to {settings.results}", highlight=False)
+    with session.publishing() as published:
+        return close_run(told, session.tables, settings, drift, run.console, published=published)
 
 
 def follow(run: Launch, workers: Sequence[Worker], plan: Plan, interrupt: Interrupt) -> None:

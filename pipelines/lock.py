@@ -21,8 +21,11 @@ from transforms.lease import Held, acquire, kept
 
 
 @contextlib.contextmanager
-def lock(output: str) -> Iterator[int]:
+def lock(output: str, named: str = "") -> Iterator[int]:
     """Holds OUTPUT/state/lock, an advisory lock; its file descriptor.
+
+    Args:
+        named: what `output` is called in errors, if it stands for something else.
 
     Whoever inherits the descriptor holds the lock too, until all holders are gone: a pipeline that outlives a launcher
     which was killed still keeps the next run off.
@@ -44,7 +47,8 @@ def lock(output: str) -> Iterator[int]:
         except BlockingIOError:
             holder = os.pread(descriptor, 100, 0).decode(errors="replace").strip() or "unknown"
             raise RunError(
-                f"another run is writing to {output} (process {holder})", "wait for it, or give another output folder"
+                f"another run is writing to {named or output} (process {holder})",
+                "wait for it, or give another output folder",
             ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)

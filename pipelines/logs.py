@@ -27,10 +27,11 @@ from transforms.journal import LOG
 FORMATS = ("text", "json")
 JSON = "json"
 _PLAIN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}  # attributes that are not `extra`
-_USER = re.compile(r"(?<=://)[^/\s@\"']*@")
+# Paths that were normalised have lost a slash of `://`; of `u:p@ss@host` the last @ ends the password.
+_USER = re.compile(r"(?<=:/)(/?)[^/\s\"]*@")
 _SIGNATURE = re.compile(
-    r"(?i)([?&](?:x-goog-signature|x-goog-credential|x-amz-signature|signature|sig|access_token|token|api_?key|key)=)"
-    r"[^&\s\"']+"
+    r"(?i)([?&;#](?:amp;)?(?:x-goog-signature|x-goog-credential|x-amz-signature|x-amz-credential|signature|sig|"
+    r"access_token|token|password|passwd|pwd|secret|auth|api_?key|key)=)[^&;#\s\"']+"
 )
 
 
@@ -39,8 +40,10 @@ def redacted(text: str) -> str:
 
     >>> redacted("https://me:secret@host/a?x=1&token=abc")
     'https://REDACTED@host/a?x=1&token=REDACTED'
+    >>> redacted("/music/https:/me:s@cret@host#access_token=abc")
+    '/music/https:/REDACTED@host#access_token=REDACTED'
     """
-    return _SIGNATURE.sub(r"\1REDACTED", _USER.sub("REDACTED@", text))
+    return _SIGNATURE.sub(r"\1REDACTED", _USER.sub(r"\1REDACTED@", text))
 
 
 class JsonFormatter(logging.Formatter):

@@ -52,11 +52,14 @@ def drift_of(readable: str, run_id: str) -> Drift:
         return find_drift(connection, run_id)
 
 
-def close_run(run: Run, readable: str, settings: ScanSettings, drift: Drift, console: Console) -> int:
+def close_run(
+    run: Run, readable: str, settings: ScanSettings, drift: Drift, console: Console, *, published: bool = True
+) -> int:
     """Writes the summary of a run whose line is in `runs`, tells it all, and leaves metrics; the exit status.
 
     Args:
         readable: as of `drift_of`.
+        published: False if results were to be published, and could not be; why, the caller tells.
 
     Raises:
         RunError: if the summary or the metrics cannot be written.
@@ -67,6 +70,9 @@ def close_run(run: Run, readable: str, settings: ScanSettings, drift: Drift, con
     status = status_of(run, settings.max_failed_fraction, console)
     if status == DONE and settings.fail_on_drift and drift.flags:
         tell_status("failed: the night differs from those before it, and --fail_on_drift is set", console)
+        status = FAILED
+    if not published:
+        tell_status("not published: what was found stays in the output, and the next run publishes it", console)
         status = FAILED
     write_summary(settings.output, summary)
     leave_metrics(settings, summary, success=status == DONE)

@@ -153,7 +153,10 @@ def _check_ranges(known: argparse.Namespace) -> None:
         "max_hours": (lambda v: v > 0, "hours, more than 0"),
         "budget_hours": (lambda v: v is None or v > 0, "hours, more than 0"),
         "scratch_dir": (lambda v: v is None or Path(v).is_dir(), "a folder that exists"),
-        "prometheus_textfile": (lambda v: v is None or Path(v).parent.is_dir(), "a file in a folder that exists"),
+        "prometheus_textfile": (
+            lambda v: v is None or (v.endswith(".prom") and Path(v).parent.is_dir() and not Path(v).is_dir()),
+            "a file NAME.prom in a folder that exists; node_exporter passes over other names",
+        ),
     }
     for flag, (holds, wanted) in rules.items():
         value = getattr(known, flag)

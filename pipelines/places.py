@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipelines.options import ScanSettings
 from transforms import gcs
+from transforms.catalogue import split_glob
 from transforms.errors import MisuseError
 from transforms.model_files import files_of, is_shipped
 
@@ -51,7 +52,8 @@ def check_places(settings: ScanSettings) -> None:
             f"{settings.output} is not empty, and not an output of songscan",
             "the order is: songscan scan INPUT OUTPUT; give an empty or new folder for the output",
         )
-    if Path(settings.input).is_dir() and output.resolve().is_relative_to(Path(settings.input).resolve()):
+    catalogue, _ = split_glob(settings.input)
+    if Path(catalogue).is_dir() and output.resolve().is_relative_to(Path(catalogue).resolve()):
         raise MisuseError(
             f"the output {settings.output} lies within the catalogue {settings.input}",
             "give a folder elsewhere, or the files that songscan writes would be scanned as well",
@@ -61,7 +63,8 @@ def check_places(settings: ScanSettings) -> None:
 def _check_bucket(settings: ScanSettings) -> None:
     gcs.split(settings.output)  # names a bucket
     output = settings.output.rstrip("/") + "/"
-    if output.startswith(settings.input.rstrip("/") + "/"):
+    catalogue, _ = split_glob(settings.input)
+    if output.startswith(catalogue.rstrip("/") + "/"):
         raise MisuseError(
             f"the output {settings.output} lies within the catalogue {settings.input}",
             "give another prefix, or the files that songscan writes would be scanned as well",

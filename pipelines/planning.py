@@ -21,6 +21,7 @@ from transforms.catalogue import Verdicts, list_catalogue
 from transforms.child import DecoderProcess
 from transforms.errors import TrackError
 from transforms.folder import local_path
+from transforms.journal import LOG
 from transforms.ledger import Plan, plan
 from transforms.records import Task
 from transforms.tasks import research_only
@@ -117,6 +118,9 @@ def show_plan(settings: ScanSettings, console: Console) -> int:
         console.print(f"(and {hours.unknown_tracks} tracks whose length cannot be told before)", highlight=False)
     for message in messages:
         console.print(escape(message), highlight=False, soft_wrap=True)
+    counted = {name: getattr(made, name) for name in ("listed", "not_audio", "up_to_date", "withheld", "due")}
+    told = {"audio_hours": hours.hours, "unknown_tracks": hours.unknown_tracks, "notes": messages}
+    LOG.info("plan: %s tracks are due", made.due, extra={**counted, **told})
     return 0
 
 

@@ -28,7 +28,8 @@ from pipelines.options import ScanSettings
 from pipelines.planning import make_plan, new_run_id
 from pipelines.version import VERSION
 from transforms import gcs, mirror, parts, schemas, stem_files
-from transforms.errors import RunError
+from transforms.bigquery import Dataset
+from transforms.errors import RunError, SongscanError
 from transforms.journal import LOG
 from transforms.ledger import Plan
 from transforms.nights import NIGHTS, Drift
@@ -57,6 +58,7 @@ class Session:
         if not gcs.is_gcs(output):
             stem_files.sweep_unfinished(output)
         if self.settings.results:
+            prepare(self.settings.results)
             if has_parts(output):
                 self.publish()  # what an earlier run left, or the ledger would not know of it
             self.tables = os.path.join(tempfile.mkdtemp(prefix="ledger-"), "ledger")
@@ -116,6 +118,22 @@ class Session:
 
         publish(self.settings.output, self.settings.results, LOG.info)
 
+    @contextlib.contextmanager
+    def publishing(self) -> Iterator[bool]:
+        """Publishes, and says whether that went well; what went wrong is raised when all else has been told.
+
+        Raises:
+            MisuseError, RunError: as `publish`.
+        """
+        failure = None
+        try:
+            self.publish()
+        except SongscanError as error:
+            failure = error
+        yield failure is None
+        if failure is not None:
+            raise failure
+
     def write_down(self, plan: Plan, status: str, *, late: bool = False) -> Run:
         """Writes the line of `runs`, counted from the tables as they were brought last; as `end`."""
         counts, audio_s, again = outcomes(self.tables, self.run_id)
@@ -152,6 +170,17 @@ class Session:
         )
         write_table(self.settings.output, "runs", f"{self.run_id}.parquet", [told])
         return told
+
+
+def prepare(results: Dataset) -> None:
+    """Sees before a scan that its results can be published: a night is long.
+
+    Raises:
+        MisuseError, RunError: if they cannot.
+    """
+    from transforms import publish  # imports Google's client, which takes seconds
+
+    publish.prepare(results)
 
 
 def has_parts(output: str) -> bool:

@@ -44,7 +44,7 @@ def submit(settings: ScanSettings, argv: Sequence[str], runner: str, console: Co
     check_portable(options)
     desk = mirror.desk(settings.output)
     session = Session(settings, argv, desk)
-    with lock(desk), leased(settings.output, session.run_id) as held, temporary_folder(desk):
+    with lock(desk, settings.output), leased(settings.output, session.run_id) as held, temporary_folder(desk):
         plan_file = f"{settings.output.rstrip('/')}/state/plans/{session.run_id}.parquet"
         os.makedirs(os.path.join(desk, "tables"), exist_ok=True)
         with watched(settings, session.run_id, Path(desk, "state", "run.log")):
@@ -52,9 +52,8 @@ def submit(settings: ScanSettings, argv: Sequence[str], runner: str, console: Co
             tell_plan(plan, settings.tasks, console)
             if not plan.due and not is_template(options):  # of a template, a job has to come
                 told, drift = session.end(plan, "done")
-                status = close_run(told, session.tables, settings, drift, console)
-                session.publish()
-                return status
+                with session.publishing() as published:
+                    return close_run(told, session.tables, settings, drift, console, published=published)
             write_brief(session, plan)
             session.write_down(plan, "submitted")
             share = Share(path=plan_file).to_json()

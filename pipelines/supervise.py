@@ -54,6 +54,7 @@ class Worker:
     command: Sequence[str] = PIPELINE
     tally: Tally = field(default_factory=Tally)
     deaths: Counter[str] = field(default_factory=Counter)
+    idle_deaths: int = 0  #: without a track in flight
 
     def __post_init__(self) -> None:
         self.share: Share | None = None
@@ -113,7 +114,7 @@ class Worker:
         self.listener.close()
 
     def bury(self) -> str | None:
-        """After the process's end: None if it ended well, else the track whose processing it died of.
+        """After the process's end: None if it ended well, else the track whose processing it died of, or "".
 
         Raises:
             RunError: if it failed for a reason that trying again does not mend.
@@ -131,6 +132,9 @@ class Worker:
         if suspects and (status < 0 or status == WORKER_DIED):
             self.deaths.update(suspects)
             return ", ".join(sorted(suspects))
+        if status < 0 and not self.idle_deaths:  # somebody killed it, perhaps when all was done
+            self.idle_deaths += 1
+            return ""
         why = (
             f"a worker died (status {status}) before it took a track"
             if status < 0
@@ -177,6 +181,20 @@ class Interrupt:
             self.tell("finishing the tracks in hand; press Ctrl-C again to leave them")
 
 
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM interrupts as Ctrl-C does while the context lasts: leases are given back, and all is tidied up."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def watch(
     workers: Sequence[Worker], again: Callable[[Worker], Share | None], progress: Progress, interrupt: Interrupt
 ) -> list[str]:
@@ -204,7 +222,8 @@ def watch(
             track = worker.bury()
             rest = again(worker) if track is not None and not interrupt.count and not interrupt.late else None
             if track is not None:
-                deaths.append(f"a worker died (status {worker.process.returncode}) with {track!r} in flight")
+                what = f"with {track!r} in flight" if track else "with no track in flight"
+                deaths.append(f"a worker died (status {worker.process.returncode}) {what}")
             if rest is None:
                 running.remove(worker)
             else:

@@ -88,9 +88,10 @@ class Warehouse:
         with _explained(f"The tables of {self.dataset} cannot be listed", self.dataset):
             return [item.table_id for item in self.client.list_tables(str(self.dataset), retry=_retry())]
 
-    def columns(self, table: str) -> list[str]:
-        """The names of a table's columns; raises as `tables`."""
-        return [field.name for field in self._looked_at(table).schema]
+    def columns(self, table: str) -> dict[str, str]:
+        """A table's columns and their types as the API names them, repeated ones with `ARRAY `; raises as `tables`."""
+        fields = self._looked_at(table).schema
+        return {f.name: ("ARRAY " if f.mode == "REPEATED" else "") + f.field_type.upper() for f in fields}
 
     def view_sql(self, view: str) -> str:
         """The query of a view, or '' of a table; raises as `tables`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -97,6 +97,26 @@ def added_columns_ddl(dataset: str, name: str, there: Collection[str]) -> list[s
     """
     lacking = [field.with_nullable(True) for field in schemas.arrow_schema(RECORDS[name]) if field.name not in there]
     return [f"ALTER TABLE `{dataset}.{name}` ADD COLUMN IF NOT EXISTS {_column(field)};" for field in lacking]
+
+
+def misfits(name: str, there: Mapping[str, str]) -> list[str]:
+    """Columns of the table `name` that are of another type than ours, in words.
+
+    Args:
+        there: the columns that it has, as `bigquery.Warehouse.columns` tells them.
+    """
+    ours = {field.name: _api_type(field.type) for field in schemas.arrow_schema(RECORDS[name])}
+    synonyms = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
+    found = {column: " ".join(synonyms.get(word, word) for word in kind.split()) for column, kind in there.items()}
+    return [f"{c} is {found[c]}, not {ours[c]}" for c in ours if c in found and found[c] != ours[c]]
+
+
+def _api_type(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind):
+        return f"ARRAY {_api_type(kind.value_type)}"
+    if pa.types.is_struct(kind):
+        return "RECORD"
+    return {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}.get(_SCALARS[kind], _SCALARS[kind])
 
 
 def _column(field: pa.Field) -> str:

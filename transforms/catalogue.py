@@ -46,6 +46,10 @@ def list_catalogue(input: str, verdicts: Verdicts | None = None) -> Listing:
     """
     verdicts = verdicts if verdicts is not None else Verdicts()
     remote = gcs.is_gcs(input)
+    scheme = re.match(r"(?!file:)([a-z][a-z0-9+.-]+)://", input, re.IGNORECASE)
+    if scheme and not remote:
+        advice = "A catalogue is a folder, a glob or a manifest, here or on gs://BUCKET."
+        raise MisuseError(f"catalogues are not read from {scheme[1]}://", advice)
     path = input if remote else os.path.abspath(os.path.expanduser(local_path(input)))
     notes = Notes()
     if path.lower().endswith(EXTENSIONS):

@@ -26,10 +26,11 @@ from transforms.journal import Journal
 from transforms.lyrics import find_lyrics
 from transforms.perform import failed
 from transforms.recording import Recording
-from transforms.records import Due, Report, Task, Track, TrackFacts
+from transforms.records import DeadLetter, Due, Report, Task, Track, TrackFacts
 from transforms.scratch import Scratch
 
 DECODER = Task(name="decode", model_name="decoder", model_version="1")
+UNREACHABLE = 20  # tracks in a row that the network kept from us: the next ones would fare no better
 MOST_DEATHS = 2  # a track in flight at so many deaths of a worker is not tried again
 
 
@@ -182,6 +183,7 @@ class DecodeFn(beam.DoFn):
     def setup(self) -> None:
         """Prepares the decoder; its process starts at the first track."""
         self._decoder = self._limits.start()
+        self._unreachable = 0
 
     def process(self, element: Due) -> Iterator[Recording]:
         """One recording per track; none when the run is being stopped."""
@@ -189,7 +191,19 @@ class DecodeFn(beam.DoFn):
             return
         self._journal.began(element.track.track_id)
         metrics.count_taken()
-        yield decode(element, self._run_id, self._decoder, self._limits)
+        recording = decode(element, self._run_id, self._decoder, self._limits)
+        self._count_unreachable(recording.report)
+        yield recording
+
+    def _count_unreachable(self, report: Report) -> None:
+        """Ends the run when the storage is gone: each of a million tracks would wait for it in vain."""
+        reasons = {row.reason for row in report.rows if isinstance(row, DeadLetter)}
+        self._unreachable = self._unreachable + 1 if "network" in reasons else 0
+        if self._unreachable >= UNREACHABLE:
+            words = f"{UNREACHABLE} tracks in a row could not be fetched, {report.due.track.uri!r} the last"
+            advice = "see that Cloud Storage can be reached; what was finished is kept, and the next run goes on"
+            self._journal.fatal(words, advice)
+            raise RunError(words, advice)
 
     def teardown(self) -> None:
         """Ends the decoder process."""

@@ -3,13 +3,15 @@
 Conventions. The client library finds credentials by itself (Application Default Credentials) and talks to an emulator
 if STORAGE_EMULATOR_HOST is set. A request that fails for a reason that may pass (408, 429, 5xx, a connection that
 breaks or does not answer) is made again, with pauses that double, until DEADLINE_S have gone; what is then still wrong
-becomes one of our own errors. Every request is made so that it may be made twice.
+becomes one of our own errors, and the next requests wait only HASTE_S each until one succeeds. Every request is made so
+that it may be made twice.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +20,8 @@ from transforms.errors import MisuseError, RunError, SongscanError, TrackError
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 DEADLINE_S = 120.0  # for one request, all repetitions included
+HASTE_S = 5.0  # the same, as long as the last request found nobody in all that time
+_away = threading.Event()
 TIMEOUT_S = (10.0, 60.0)  # to connect; between bytes
 
 GONE, FORBIDDEN, CORRUPT, NETWORK = "gone", "no_permission", "corrupt", "network"
@@ -46,7 +50,7 @@ def patience() -> dict[str, Any]:
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     retry = DEFAULT_RETRY.with_delay(initial=FIRST_PAUSE_S, maximum=LONGEST_PAUSE_S, multiplier=2)
-    return {"retry": retry.with_timeout(DEADLINE_S), "timeout": TIMEOUT_S}
+    return {"retry": retry.with_timeout(HASTE_S if _away.is_set() else DEADLINE_S), "timeout": TIMEOUT_S}
 
 
 @contextlib.contextmanager
@@ -60,6 +64,7 @@ def in_words(words: Callable[[str, Exception], SongscanError]) -> Iterator[None]
 
     try:
         yield
+        _away.clear()
     except (exceptions.NotFound, exceptions.PreconditionFailed) as error:
         raise words(GONE, error) from error
     except (exceptions.Forbidden, exceptions.Unauthorized) as error:
@@ -67,8 +72,10 @@ def in_words(words: Callable[[str, Exception], SongscanError]) -> Iterator[None]
     except DataCorruption as error:
         raise words(CORRUPT, error) from error
     except (exceptions.GoogleAPIError, GoogleAuthError, InvalidResponse, http.RequestException, HTTPError) as error:
+        _away.set()
         raise words(NETWORK, error) from error
     except ConnectionError as error:  # the library raises the bare one for a body that ended early
+        _away.set()
         raise words(NETWORK, error) from error
 
 

@@ -22,7 +22,14 @@ import pyarrow.parquet as pq
 from transforms import bigquery, gcs, parts, records, schemas
 from transforms.bigquery import Dataset, Warehouse
 from transforms.bigquery_merge import days_sql, merge_sql, stage_ddl
-from transforms.bigquery_schema import PARTS, RECORDS, PublishedPart, added_columns_ddl, loose_schema, table_ddl
+from transforms.bigquery_schema import (
+    PARTS,
+    RECORDS,
+    PublishedPart,
+    added_columns_ddl,
+    loose_schema,
+    table_ddl,
+)
 from transforms.bigquery_views import view_ddl, views
 from transforms.errors import MisuseError
 from transforms.tables import read_part
@@ -74,6 +81,15 @@ def publish(output: str, results: Dataset, tell: Tell = lambda _: None) -> Publi
         rows[table] = _publish_table(warehouse, table, new[table], publication)
         tell(f"{table}: {rows[table]:,} rows, from {len(new[table]):,} parts")
     return Published(parts=sum(map(len, new.values())), rows=rows)
+
+
+def prepare(results: Dataset) -> None:
+    """Makes the tables and views, as far as they are not there, and sees that they fit.
+
+    Raises:
+        MisuseError, RunError: as `make_tables`.
+    """
+    make_tables(bigquery.connect(results), f"{datetime.now(UTC):%Y%m%dT%H%M%S}_{secrets.token_hex(3)}")
 
 
 def make_tables(warehouse: Warehouse, publication: str) -> None:

@@ -2,7 +2,11 @@
 
 import json
 import re
+import signal
+import subprocess
 import sys
+import threading
+import time
 
 import pytest
 from rich.console import Console
@@ -12,7 +16,7 @@ from pipelines.finish import finish
 from pipelines.launch import launch
 from pipelines.options import parse_scan
 from tests import signals
-from tests.pipelines.scans import last_run, rows, scan
+from tests.pipelines.scans import ROOT, command, last_run, rows, scan
 from transforms import conditional, lease, mirror
 from transforms.errors import RunError
 
@@ -80,6 +84,23 @@ def test_two_runs_on_one_bucket_are_kept_apart(bucket, tmp_path):
     assert "another run is writing to" in done.stderr
     assert "run other of" in done.stderr
     held.give_back()
+
+
+def test_sigterm_while_it_lists_is_an_interruption_too(bucket, proxy, tmp_path):
+    upload(bucket, tmp_path, 1)
+    listing = threading.Event()
+    proxy.before(r"^GET .*prefix=music", lambda: (listing.set(), time.sleep(3)))
+    metrics, output = tmp_path / "x.prom", f"gs://{bucket.name}/out"
+    flags = [f"--prometheus_textfile={metrics}", "--log_format=json"]
+    started = command(f"gs://{bucket.name}/music", output, *flags)
+    process = subprocess.Popen(started, cwd=ROOT, stdout=subprocess.PIPE)
+    assert listing.wait(120)
+    process.send_signal(signal.SIGTERM)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert b'"status": "failed"' in told
+    assert "songscan_run_success 0.0" in metrics.read_text()
+    assert conditional.read_with_generation(lease.lease_uri(output)) is None
 
 
 def test_a_submitted_run_ends_by_itself(bucket, tmp_path):

@@ -41,6 +41,16 @@ def test_ctrl_c_finishes_what_is_in_hand(tmp_path):
     assert_complete(tmp_path / "out", 400)
 
 
+def test_a_worker_that_is_killed_when_its_work_is_done_costs_nothing(tmp_path):
+    music = catalogue(tmp_path / "music", 6)
+    double = (sys.executable, "-m", "tests.doubles.done_and_killed")
+    flags = [f"--input={music}", f"--output={tmp_path / 'out'}", "--tasks=quality", "--direct_num_workers=2"]
+    assert launch(flags, double) == 0
+    run = last_run(tmp_path / "out")
+    assert (run["status"], run["written"]) == ("done", 6)
+    assert any("with no track in flight" in message for message in run["messages"])
+
+
 def test_when_the_budget_runs_out_the_rest_is_left_for_the_next_night(tmp_path):
     music = catalogue(tmp_path / "music", 100, 3.0)
     scan(music, tmp_path / "out", "--budget_hours=0.001")

@@ -96,6 +96,21 @@ def test_an_output_within_the_catalogue_is_refused_on_a_bucket_too():
         check_places(parse_scan(["--input=gs://b/music", "--output=gs://b/music/out"])[0])
 
 
+def test_an_output_below_a_glob_is_refused(tmp_path):
+    (tmp_path / "music").mkdir()
+    for source, output in ((f"{tmp_path}/music/**", f"{tmp_path}/music/out"), ("gs://b/m/*.mp3", "gs://b/m/out")):
+        with pytest.raises(MisuseError, match="lies within the catalogue"):
+            check_places(parse_scan([f"--input={source}", f"--output={output}"])[0])
+
+
+def test_metrics_need_a_name_that_is_collected(tmp_path):
+    (tmp_path / "folder.prom").mkdir()
+    for place in ("folder.prom", "nowhere/x.prom", "metrics.txt"):
+        with pytest.raises(MisuseError, match=r"NAME\.prom in a folder that exists"):
+            parse_scan(["--input=a", "--output=b", f"--prometheus_textfile={tmp_path / place}"])
+    parse_scan(["--input=a", "--output=b", f"--prometheus_textfile={tmp_path / 'x.prom'}"])
+
+
 def test_home_is_understood_where_the_shell_did_not(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert settings("~/Music", "~/scan").input == str(tmp_path / "Music")

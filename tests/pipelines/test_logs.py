@@ -66,6 +66,15 @@ def test_nothing_is_logged_after_the_run(capsys, tmp_path):
         ("https://h/x?X-Goog-Signature=ab12&a=1", "https://h/x?X-Goog-Signature=REDACTED&a=1"),
         ("gs://bucket/a@b.mp3", "gs://bucket/a@b.mp3"),
         ("mail me@host", "mail me@host"),
+        ("https://u:p@ss@host/x", "https://REDACTED@host/x"),
+        ("/music/https:/u:p@host/x", "/music/https:/REDACTED@host/x"),
+        ("https://u:it's@host", "https://REDACTED@host"),
+        ("https://h/x?a=1&amp;sig=abc", "https://h/x?a=1&amp;sig=REDACTED"),
+        (
+            "https://h/x?password=p;token=t#access_token=s",
+            "https://h/x?password=REDACTED;token=REDACTED#access_token=REDACTED",
+        ),
+        ("gs://bucket/song@home.mp3", "gs://bucket/song@home.mp3"),
     ],
 )
 def test_secrets_are_blotted_out(secret, shown):

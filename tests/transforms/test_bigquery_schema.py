@@ -5,7 +5,7 @@ import re
 import pytest
 
 from transforms import records
-from transforms.bigquery_schema import RECORDS, added_columns_ddl, ddl, table_ddl
+from transforms.bigquery_schema import RECORDS, added_columns_ddl, ddl, misfits, table_ddl
 from transforms.errors import MisuseError
 from transforms.schemas import arrow_schema
 
@@ -52,3 +52,11 @@ def test_a_column_that_is_lacking_may_be_null_in_the_rows_that_are_there():
 def test_what_is_no_dataset_is_refused(dataset):
     with pytest.raises(MisuseError, match="is no name of a BigQuery dataset"):
         ddl(dataset)
+
+
+def test_a_table_of_somebody_else_is_told_by_its_columns():
+    ours = {"track_id": "STRING", "size_bytes": "INTEGER", "damaged_at_s": "ARRAY FLOAT", "lossless": "BOOL"}
+    assert misfits("tracks", ours) == []
+    theirs = ours | {"track_id": "INT64", "damaged_at_s": "FLOAT64", "novel": "BYTES"}
+    assert misfits("tracks", theirs) == ["track_id is INTEGER, not STRING", "damaged_at_s is FLOAT, not ARRAY FLOAT"]
+    assert misfits("quality", {"score_parts": "ARRAY RECORD"}) == []

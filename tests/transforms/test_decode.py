@@ -15,9 +15,10 @@ from transforms import decode as module
 from transforms.assess import Assess
 from transforms.child import DecoderProcess
 from transforms.decode import Decode, Limits, decode
+from transforms.errors import RunError, TrackError
 from transforms.journal import Journal
 from transforms.perform import perform
-from transforms.records import Due, Quality, Task, Track, TrackFacts, Work
+from transforms.records import DeadLetter, Due, Quality, Task, Track, TrackFacts, Work
 from transforms.tasks import QUALITY
 from transforms.write import Write
 
@@ -115,3 +116,21 @@ def test_lyrics_beside_the_file(tmp_path, decoder, encoding):
     (facts,) = [row for row in recording.report.rows if isinstance(row, TrackFacts)]
     assert facts.lyrics == text
     assert recording.report.time < datetime.now(UTC)
+
+
+def test_a_storage_that_is_gone_ends_the_run(tmp_path, monkeypatch):
+    def gone(track, scratch_dir):
+        raise TrackError("open", "network", "nobody answers", transient=True)
+
+    monkeypatch.setattr(module, "fetched", gone)
+    monkeypatch.setattr(module, "UNREACHABLE", 3)
+    worker = module.DecodeFn("run", Limits(), Journal())
+    worker.setup()
+    try:
+        for stem in "ab":
+            (recording,) = worker.process(due(written(tmp_path, stem)))
+            assert any(isinstance(row, DeadLetter) for row in recording.report.rows)
+        with pytest.raises(RunError, match="3 tracks in a row could not be fetched"):
+            list(worker.process(due(written(tmp_path, "c"))))
+    finally:
+        worker.teardown()

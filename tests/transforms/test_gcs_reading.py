@@ -215,3 +215,18 @@ def test_what_was_packed_for_the_transfer_is_unpacked(bucket, tmp_path):
         blob.content_encoding = "gzip"
         blob.upload_from_string(content)
         assert fetched(f"gs://{bucket.name}/{name}", tmp_path) == CONTENT
+
+
+def test_when_nobody_answers_the_next_requests_wait_less(bucket, proxy, monkeypatch):
+    monkeypatch.setattr(gcs_client, "DEADLINE_S", 0.3)
+    monkeypatch.setattr(gcs_client, "HASTE_S", 0.05)
+    bucket.blob("a").upload_from_string(b"1")
+    waited = [gcs_client.patience()["retry"]._timeout]
+    proxy.fail("503", r"^GET .*/o/a", 1000)
+    with pytest.raises(RunError):
+        gcs.exists(f"gs://{bucket.name}/a")
+    waited.append(gcs_client.patience()["retry"]._timeout)
+    proxy.heal()
+    assert gcs.exists(f"gs://{bucket.name}/a")
+    waited.append(gcs_client.patience()["retry"]._timeout)
+    assert waited == [0.3, 0.05, 0.3]
