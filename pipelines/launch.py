@@ -113,11 +113,11 @@ def tell_only(settings: ScanSettings, argv: Sequence[str], beam_flags: Sequence[
     """Says what a scan would do (`--plan`), on whatever runner, and refuses what a scan would refuse."""
     from pipelines.beam_options import parse  # imports Beam, which takes seconds: but it alone knows its flags
 
-    parse(argv)
     if runner_of(beam_flags) in REMOTE_RUNNERS:
         check_remote(settings, runner_of(beam_flags))
     else:
         local_workers(beam_flags)
+    parse(argv)
     check_places(settings)
     with logging_run(settings.log_format, "", os.devnull):
         return show_plan(settings, _Terminal(quiet=settings.log_format == JSON))

@@ -23,6 +23,7 @@ from transforms.whole import written_whole
 
 _SHARD_ROWS = 16  # at most; few tracks are spread thinner, so that all workers have some
 _SHARDS_WANTED = 256
+ATTEMPTS = 3  # at a plan that arrives damaged
 GROUP_ROWS = 2048  # a row group for each shard would drown a million tracks in metadata
 _TRACK_COLUMNS = [field.name for field in dataclasses.fields(Track)]
 _FACTS_COLUMNS = [field.name for field in dataclasses.fields(TrackFacts)]
@@ -65,9 +66,12 @@ def _shard_rows(due: int) -> int:
 
 
 def count_shards(path: str) -> int:
-    """How many shards a plan file has."""
-    with open_ranges(path) as file:
-        metadata = pq.read_metadata(file)
+    """How many shards a plan file has.
+
+    Raises:
+        RunError: as `read_shard`.
+    """
+    metadata = _read(path, lambda parquet: parquet.metadata)
     return -(-int(metadata.num_rows) // int(metadata.metadata[b"shard_rows"]))
 
 
@@ -75,19 +79,30 @@ def read_shard(path: str, shard: int) -> list[Due]:
     """The tracks of a shard, 0 the first.
 
     Raises:
-        RunError: if the file cannot be read, or what arrives of it is damaged.
+        RunError: if the file cannot be read, or what arrives of it is damaged again and again.
     """
-    try:
-        with open_ranges(path) as file:
-            parquet = pq.ParquetFile(file, page_checksum_verification=True)
-            metadata = parquet.metadata.metadata
-            shard_rows = int(metadata[b"shard_rows"])
-            group, first = divmod(shard * shard_rows, GROUP_ROWS)
-            rows = parquet.read_row_group(group).slice(first, shard_rows).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise RunError(f"the plan {path} cannot be read: {error}", "run the same command again") from error
+
+    def look(parquet: pq.ParquetFile) -> tuple[Any, list[dict[str, Any]]]:
+        metadata = parquet.metadata.metadata
+        shard_rows = int(metadata[b"shard_rows"])
+        group, first = divmod(shard * shard_rows, GROUP_ROWS)
+        return metadata, parquet.read_row_group(group).slice(first, shard_rows).to_pylist()
+
+    metadata, rows = _read(path, look)
     tasks = [Task(**task) for task in json.loads(metadata[b"tasks"])]
     return [_due(row, tasks) for row in rows]
+
+
+def _read(path: str, look: Callable[[pq.ParquetFile], Any]) -> Any:
+    """What `look` sees in a plan file; parts of an object have no checksum but the format's, so damage is told late."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with open_ranges(path) as file:
+                return look(pq.ParquetFile(file, page_checksum_verification=True))
+        except (OSError, pa.ArrowException) as error:
+            if attempt == ATTEMPTS:
+                raise RunError(f"the plan {path} cannot be read: {error}", "run the same command again") from error
+    raise AssertionError
 
 
 def _due(row: dict[str, Any], tasks: Sequence[Task]) -> Due:

@@ -45,6 +45,7 @@ def test_tables_are_whole_and_as_those_of_a_local_run_when_the_command_ends(clus
 
 
 def test_a_job_that_fails_ends_in_words(cluster, music, tmp_path):
+    (tmp_path / "state").mkdir()
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "work").write_text("in the way")
     told = scan(music, tmp_path, *cluster, status=1).stderr.splitlines()[-2:]  # above are the runner's own

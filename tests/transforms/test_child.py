@@ -7,6 +7,7 @@ import hashlib
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -225,6 +226,20 @@ class TestMisbehaviour:
     def test_a_scratch_dir_that_is_not_there(self, tmp_path: Path) -> None:
         with DecoderProcess(scratch_dir=str(tmp_path / "none")) as decoder, pytest.raises(RunError, match="none"):
             decoder.decode(signals.write(tmp_path, "wav16", signals.music(0.1)))
+
+    def test_a_default_timeout_of_sockets_does_not_reach_the_child(self, tmp_path: Path) -> None:
+        """Beam sets one in every process that asks for Google's credentials."""
+        path = signals.write(tmp_path, "wav16", signals.music(0.1))
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(60)
+        try:
+            with DecoderProcess() as decoder:
+                time.sleep(0.3)  # it waits for its first request by now
+                assert decoder.decode(path).frames == 4800
+                time.sleep(0.3)
+                assert decoder.decode(path).frames == 4800
+        finally:
+            socket.setdefaulttimeout(before)
 
     def test_a_killed_child_is_replaced(self, tmp_path: Path) -> None:
         path = signals.write(tmp_path, "wav16", signals.music(0.1))

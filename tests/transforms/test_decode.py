@@ -1,5 +1,6 @@
 """From a due track to a recording, through decoders that crash, hang and bloat."""
 
+import dataclasses
 import functools
 import sys
 from datetime import UTC, datetime
@@ -75,7 +76,7 @@ def test_a_task_that_fails_leaves_the_others_rows(tmp_path, decoder):
     recording = decode(due(written(tmp_path, "a"), (QUALITY, OTHER)), "run", decoder, Limits())
     recording = perform(recording, OTHER, fail)
     stamp = recording.report.stamp(QUALITY)
-    hints = dict.fromkeys(Quality.__dataclass_fields__, 0.0)
+    hints = dict.fromkeys((field.name for field in dataclasses.fields(Quality)), 0.0)
     recording = perform(recording, QUALITY, lambda _: [Quality(**{**hints, **stamp})])
     work = {row.task: row.status for row in recording.report.rows if isinstance(row, Work)}
     assert work == {"other": "failed_permanent", "quality": "ok"}
