@@ -4,7 +4,9 @@
 #   make test                                                    set up and run the tests
 #   make check                                                   format, lint, types, tests: before every commit
 #   make bench                                                   measure, and write bench/RESULTS.md
-#   make lock                                                    resolve requirements.lock anew from setup.py
+#   make lock                                                    resolve the lock files anew from setup.py
+#   make test-image [DEVICE=gpu]                                 replay the Dockerfile without Docker, and try what it makes
+#   make test-airflow                                            let Airflow judge deploy/airflow, in an environment of its own
 
 PYTHON ?= python3.11
 VENV ?= .venv
@@ -16,7 +18,12 @@ MUSICNN := .cache/musicnn
 BQEMULATOR := .cache/bqemulator
 MODELS := models/pretrained/.built
 
-.PHONY: setup scan test check bench lock
+AIRFLOW := .venv-airflow
+DEVICE ?= cpu
+LOCK = $(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links \
+	--generate-hashes --custom-compile-command "make lock" setup.py
+
+.PHONY: setup scan test check bench lock test-image test-airflow
 
 setup: $(READY) $(MODELS)
 
@@ -72,7 +79,17 @@ check: setup
 bench: setup
 	$(BIN)/python -m bench
 
+# For development; and of that, at the same versions, what an image needs, and what CUDA adds to it.
 lock:
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links \
-		--generate-hashes --extra dev --extra training --custom-compile-command "make lock" setup.py --output-file requirements.lock
+	$(LOCK) --extra dev --extra training --output-file requirements.lock
+	$(LOCK) --constraint requirements.lock --output-file requirements-runtime.lock
+	$(LOCK) --constraint requirements-runtime.lock --extra gpu --output-file requirements-cuda.lock \
+		$$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements-runtime.lock)
+
+test-image: setup
+	SONGSCAN_TEST_IMAGE=$(DEVICE) $(BIN)/python -m pytest -n0 -s tests/deploy/test_image_replayed.py
+
+test-airflow: setup
+	test -x $(AIRFLOW)/bin/airflow || { $(PYTHON) -m venv $(AIRFLOW) && $(AIRFLOW)/bin/python -m pip install --quiet "apache-airflow==3.*" apache-airflow-providers-google apache-airflow-providers-apache-beam; }
+	SONGSCAN_TEST_AIRFLOW=$(AIRFLOW)/bin/python $(BIN)/python -m pytest -n0 tests/deploy/test_airflow.py

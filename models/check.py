@@ -12,16 +12,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from models.apply import apply, grid_of
 from models.card import ModelCard, ModelError, Output
+from models.model import Model
 from models.windows import FloatArray
-
-if TYPE_CHECKING:
-    from models.saved import LoadedModel  # imports TensorFlow
 
 SILENCE, LONGEST = "digital silence", "a few windows and a bit"
 SAME = 1e-5  #: two runs may differ by so much: not every device adds up in the same order
@@ -42,7 +39,7 @@ class Finding:
     remedy: str = ""
 
 
-def check(model: LoadedModel) -> Iterator[Finding]:
+def check(model: Model) -> Iterator[Finding]:
     """What is right and wrong with `model`; takes about as long as the model takes for four device batches."""
     yield Finding("ok", f"it loads, and its signature {model.card.signature!r} fits the card")
     yield from _labels(model.card)
@@ -90,7 +87,7 @@ def recordings(card: ModelCard) -> dict[str, FloatArray]:
     }
 
 
-def hear(model: LoadedModel, recording: FloatArray) -> Heard:
+def hear(model: Model, recording: FloatArray) -> Heard:
     """All outputs of `model` for `recording`.
 
     Raises:
@@ -117,7 +114,7 @@ def _labels(card: ModelCard) -> Iterator[Finding]:
         yield Finding("info", words)
 
 
-def _frames(model: LoadedModel) -> Iterator[Finding]:
+def _frames(model: Model) -> Iterator[Finding]:
     """Whether all frames that a window gives begin within it; that there are enough of them, loading has seen."""
     frames, hop, window = model.frames or 0, model.card.frame_hop_samples or 1, model.card.window_samples
     if (frames - 1) * hop > window:
@@ -128,7 +125,7 @@ def _frames(model: LoadedModel) -> Iterator[Finding]:
 # Recordings -----------------------------------------------------------------------------------------------------
 
 
-def _counts(model: LoadedModel, name: str, recording: FloatArray, heard: Heard) -> Iterator[Finding]:
+def _counts(model: Model, name: str, recording: FloatArray, heard: Heard) -> Iterator[Finding]:
     """Whether a recording gave as many windows, frames and samples as the card says."""
     wrong, told = [], []
     for output in _outputs(model.card, *_ROWS):
@@ -149,7 +146,7 @@ def _count(output: Output, rows: int) -> str:
     return f"{rows:,} {_ROWS[output.role]}{'' if rows == 1 else 's'}"
 
 
-def _rows(model: LoadedModel, output: Output, frames: int) -> int:
+def _rows(model: Model, output: Output, frames: int) -> int:
     """How many windows, frames or samples there must be for a recording of so many frames of audio."""
     card, windows = model.card, grid_of(model.card).count(frames)
     if output.role == "waveform":
@@ -203,7 +200,7 @@ def _response(card: ModelCard, heard: list[Heard]) -> Iterator[Finding]:
 # The same again -------------------------------------------------------------------------------------------------
 
 
-def _repetition(model: LoadedModel, heard: Mapping[str, Heard]) -> Iterator[Finding]:
+def _repetition(model: Model, heard: Mapping[str, Heard]) -> Iterator[Finding]:
     """Whether a recording gives the same twice."""
     if LONGEST not in heard:
         return
@@ -217,7 +214,7 @@ def _repetition(model: LoadedModel, heard: Mapping[str, Heard]) -> Iterator[Find
         yield Finding("fail", words, remedy)
 
 
-def _neighbours(model: LoadedModel) -> Iterator[Finding]:
+def _neighbours(model: Model) -> Iterator[Finding]:
     """Whether a window gives the same alone as in a full device batch, and how fast that batch is."""
     size = model.card.device_batch
     batch = _uneven_batch(model.card)
@@ -234,7 +231,7 @@ def _neighbours(model: LoadedModel) -> Iterator[Finding]:
     yield Finding("info", f"{words}: {heard_s / took_s:,.0f} times real time")
 
 
-def _took_s(model: LoadedModel, batch: FloatArray) -> float:
+def _took_s(model: Model, batch: FloatArray) -> float:
     started = time.perf_counter()
     model.predict(batch)
     return time.perf_counter() - started

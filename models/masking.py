@@ -12,7 +12,6 @@ Above the mask's last bin its mean over the last kilohertz holds; beyond the rec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.fft
@@ -21,10 +20,8 @@ import soxr
 from models.apply import apply
 from models.audio import converted, converted_frames, downmix
 from models.card import ModelCard, Role
+from models.model import Model
 from models.windows import FloatArray
-
-if TYPE_CHECKING:
-    from models.saved import LoadedModel  # imports TensorFlow
 
 Sink = Callable[[FloatArray], object]
 
@@ -52,11 +49,11 @@ def extracting(
     return Resampled(card, frames, sample_rate_hz, channels, sink)
 
 
-def separate_array(model: LoadedModel, samples: FloatArray, sample_rate_hz: int) -> FloatArray:
+def separate_array(model: Model, samples: FloatArray, sample_rate_hz: int) -> FloatArray:
     """What `model` extracts from `samples` [frames, channels], an array of the same shape.
 
     Raises:
-        ModelError: as `LoadedModel.predict` does.
+        ModelError: as `Model.predict_each` does.
         ValueError: if there are too few samples for one at the model's rate.
     """
     card, parts = model.card, list[FloatArray]()

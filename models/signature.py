@@ -1,10 +1,11 @@
 """The signature of a SavedModel against its card: names, ranks, lengths and types that must agree.
 
-Conventions. As models/saved.py. Nothing is called here: what a signature does not say shows when the model is.
+Conventions. As models/model.py. Nothing is called here: what a signature does not say shows when the model is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from models.card import Input, ModelCard, ModelError, Output
@@ -18,19 +19,19 @@ def waveform_input(card: ModelCard) -> Input:
     return next(tensor for tensor in card.inputs if tensor.role == "waveform")
 
 
-def signature_of(owner: Any, card: ModelCard) -> Any:
-    """The function of a loaded SavedModel that the card names. Raises ModelError."""
-    there = sorted(getattr(owner, "signatures", None) or {})  # a SavedModel of objects other than modules has none
+def signature_of(there: Mapping[str, Any], card: ModelCard) -> Any:
+    """Of the signatures of a model, the one that the card names. Raises ModelError."""
     if card.signature in there:
-        return owner.signatures[card.signature]
-    told = f"has the signatures {', '.join(there)}" if there else "has no signatures"
-    advice = f"Set signature to {there[0]!r}" if there else "Export it with tf.saved_model.save(..., signatures=...)"
+        return there[card.signature]
+    names = sorted(there)
+    told = f"has the signatures {', '.join(names)}" if names else "has no signatures"
+    advice = f"Set signature to {names[0]!r}" if names else "Export it with tf.saved_model.save(..., signatures=...)"
     raise ModelError("no_signature", f"{card.name} {told}, its card asks for {card.signature!r}", advice)
 
 
-def input_specs(function: Any, card: ModelCard) -> dict[str, Any]:
+def input_specs(there: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
     """The tf.TensorSpec of each input, by name. Raises ModelError if they are not those of the card."""
-    specs: dict[str, Any] = function.structured_input_signature[1]
+    specs = dict(there)
     _same_names("input", set(specs), {tensor.name for tensor in card.inputs}, card, all_of_them=True)
     for tensor in card.inputs:
         _check_type(card, "input", tensor.name, specs[tensor.name].dtype)
@@ -40,9 +41,8 @@ def input_specs(function: Any, card: ModelCard) -> dict[str, Any]:
     return specs
 
 
-def outputs_read(function: Any, card: ModelCard) -> list[Output]:
+def outputs_read(given: Mapping[str, Any], card: ModelCard) -> list[Output]:
     """The outputs that are not ignored. Raises ModelError if the signature's are not those of the card."""
-    given = function.structured_outputs
     _same_names("output", set(given), {output.name for output in card.outputs}, card, all_of_them=False)
     read = [output for output in card.outputs if output.role != "ignored"]
     for output in read:

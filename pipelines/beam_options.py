@@ -10,6 +10,7 @@ from typing import NoReturn
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
 
 from pipelines import options as flags
+from pipelines.gpu import add_gpu_flags, prepare_gpu
 from transforms.errors import MisuseError
 
 
@@ -19,6 +20,7 @@ class ScanOptions(PipelineOptions):
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
         flags.add_flags(parser)
+        add_gpu_flags(parser)
         parser.add_argument("--share", help=argparse.SUPPRESS)
         parser.add_argument("--run_id", help=argparse.SUPPRESS)
         parser.add_argument("--journal", help=argparse.SUPPRESS)
@@ -30,7 +32,7 @@ def parse(argv: Sequence[str]) -> PipelineOptions:
     """Beam's options from a command line in which every flag is known to songscan or to Beam.
 
     Raises:
-        MisuseError: naming a flag that nobody knows, and the likeliest one meant.
+        MisuseError: naming a flag that nobody knows, and the likeliest one meant; or flags that do not go together.
         SystemExit: after the help that was asked for.
     """
     if {"-h", "--help"} & set(argv):
@@ -47,7 +49,29 @@ def parse(argv: Sequence[str]) -> PipelineOptions:
     options.view_as(SetupOptions).save_main_session = False
     runner = options.view_as(StandardOptions)
     runner.runner = runner.runner or flags.LOCAL_RUNNER
+    prepare_gpu(options)
     return options
+
+
+def as_switches(argv: Sequence[str]) -> list[str]:
+    """`argv` with --force=true as --force, and --force=false left out: a template's parameters always have values.
+
+    Raises:
+        MisuseError: if a switch has another value.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    flags.add_flags(parser)
+    switches = {option for action in parser._actions if action.nargs == 0 for option in action.option_strings}
+    return [part for argument in argv for part in _as_switch(argument, switches)]
+
+
+def _as_switch(argument: str, switches: set[str]) -> list[str]:
+    flag, given, value = argument.partition("=")
+    if flag not in switches or not given:
+        return [argument]
+    if value.lower() not in ("true", "false"):
+        raise MisuseError(f"{argument} makes no sense", f"{flag} is true or false")
+    return [flag] if value.lower() == "true" else []
 
 
 def _help() -> NoReturn:
@@ -57,6 +81,7 @@ def _help() -> NoReturn:
         description="Scan a catalogue. Besides these flags it takes all of Beam's.",
     )
     flags.add_flags(parser)
+    add_gpu_flags(parser)
     parser.print_help()
     raise SystemExit(0)
 

@@ -2,6 +2,7 @@
 
     songscan scan INPUT OUTPUT [flags]      scan a catalogue
     songscan show OUTPUT [TRACK]            read what was found
+    songscan summary OUTPUT [RUN_ID]        what a run did, what failed, what drifted, what it cost
     songscan query OUTPUT "SELECT ..."      ask the tables
     songscan schema                         what the tables and columns mean
     songscan publish OUTPUT bq://P.DATASET  bring what was found into BigQuery
@@ -39,7 +40,7 @@ SCAN_USAGE = "songscan scan INPUT OUTPUT [flags]"
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line; each subcommand's function is its `run`."""
-    from pipelines import cli_making, options, publish_page
+    from pipelines import cli_making, cli_summary, options, publish_page
 
     top = argparse.ArgumentParser(prog="songscan", description="Listens to every recording of a music catalogue once.")
     top.add_argument("--version", action="version", version=f"songscan {VERSION}")
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     show = command("show", _show, "Show what was found: in the whole catalogue, or about one track.")
     show.add_argument("output", metavar="OUTPUT")
     show.add_argument("track", nargs="?", metavar="TRACK", help="a track id, or a part of one")
+    cli_summary.add_command(command)
     query = command("query", _query, "Ask the tables in SQL (DuckDB).")
     query.add_argument("output", metavar="OUTPUT")
     query.add_argument("sql", metavar="SQL")
@@ -90,7 +92,11 @@ def _add_models(models: argparse.ArgumentParser) -> None:
 
     action("list", _models, "List the models that ship or were built here.")
     check = action("check", _check_model, "Run a SavedModel against its card (docs/models.md).")
-    check.add_argument("uri", metavar="URI", help="its folder, here or on gs://")
+    check.add_argument("uri", metavar="URI", help="its folder, here or on gs://, or grpc://HOST:PORT/NAME?card=URI")
+    export = action("export", _export_model, "Copy a model to FOLDER/NAME/VERSION, as TensorFlow Serving loads it.")
+    export.add_argument("uri", metavar="URI", help="its folder, here or on gs://")
+    export.add_argument("folder", metavar="FOLDER", help="made if it is not there")
+    export.add_argument("--as_version", type=int, metavar="N", help="the number for Serving, if the card's is none")
     build = action("build", _build_models, "Build the models that songscan knows from PyPI's musicnn 0.1.0.")
     build.add_argument("folder", metavar="FOLDER", help="of: pip install --no-deps --target FOLDER musicnn==0.1.0")
 
@@ -161,6 +167,13 @@ def _check_model(args: argparse.Namespace) -> int:
     from pipelines.models_page import check_model
 
     return check_model(page(), args.uri)
+
+
+def _export_model(args: argparse.Namespace) -> int:
+    from pipelines.models_page import export_model
+
+    export_model(page(), args.uri, args.folder, args.as_version)
+    return DONE
 
 
 def _build_models(args: argparse.Namespace) -> int:

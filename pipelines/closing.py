@@ -14,11 +14,14 @@ from rich.table import Table
 
 from pipelines.outcome import DONE, FAILED, INTERRUPTED
 from pipelines.progress import clock
+from pipelines.summary_page import tell_costs
 from pipelines.visible import command
 from transforms import changes, tables
+from transforms.journal import LOG
 from transforms.ledger import Plan
 from transforms.records import Run, TrackFacts
 from transforms.store import write_table
+from transforms.summary import Summary
 
 _KEPT = 1000  # messages in a line of `runs`
 _TOLD = 10  # messages and kinds of failure on the terminal; all are in the tables
@@ -38,7 +41,7 @@ def note_changes(tables_in: str, output: str, run_id: str, plan: Plan, gone: Seq
     for known in gone:
         to = moved.get(known["track_id"])
         changed = {"run_id": run_id, "time": now, "state": "moved" if to else "removed", "moved_to": to}
-        rows.append(TrackFacts(**{**known, **changed}))
+        rows.append(TrackFacts(**{**known, **changed, "decode_wall_s": None}))
     if rows:
         name = f"{run_id}-changes.parquet"
         write_table(output, "tracks", name, rows)
@@ -80,12 +83,8 @@ def shortened(messages: list[str]) -> list[str]:
     return messages if rest <= 0 else [*messages[:_KEPT], f"... and {rest} more"]
 
 
-def tell_run(run: Run, tables_in: str, output: str, console: Console) -> None:
-    """The summary of a run on the terminal.
-
-    Args:
-        tables_in: a local folder with the tables of `output`.
-    """
+def tell_run(run: Run, summary: Summary, output: str, console: Console) -> None:
+    """The end of a run on the terminal."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name in ("listed", "not_audio", "up_to_date", "withheld", "written", "dead_lettered"):
         table.add_row(name.replace("_", " "), f"{getattr(run, name):,}")
@@ -96,39 +95,31 @@ def tell_run(run: Run, tables_in: str, output: str, console: Console) -> None:
         console.print(
             f"{run.audio_hours:.2f} h of audio in {clock(run.wall_s)} ({speed:.0f}x real time)", highlight=False
         )
+    tell_costs(summary, console)
     for message in run.messages[:_TOLD]:
         console.print(f"note: {escape(repr(message)[1:-1])}", highlight=False, soft_wrap=True)
     if len(run.messages) > _TOLD:
         console.print(f"... and {len(run.messages) - _TOLD} more notes", highlight=False)
-    tell_failures(run, tables_in, console)
+    tell_failures(summary, console)
     console.print(f"see it: {command()} show {escape(shlex.quote(output))}", highlight=False, soft_wrap=True)
 
 
-def tell_failures(run: Run, output: str, console: Console) -> None:
-    """The kinds of failure of this run, the commonest first, with an example and advice each."""
-    rows = (
-        tables.connect(output)
-        .execute(
-            "SELECT reason, count(DISTINCT track_id) AS n, min(track_id), arg_min(error, track_id), "
-            "arg_min(advice, track_id) FROM dead_letters_history WHERE run_id = ? "
-            "GROUP BY reason ORDER BY n DESC, reason",
-            [run.run_id],
-        )
-        .fetchall()
-    )
-    for reason, count, track_id, error, advice in rows[:_TOLD]:
-        example = f"{track_id!r}: {error!r}. {advice}"
-        console.print(f"failed: {count} x {reason}, such as {escape(example)}", highlight=False, soft_wrap=True)
+def tell_failures(summary: Summary, console: Console) -> None:
+    """The kinds of failure of a run, the commonest first, with an example and advice each."""
+    for kind in summary.failures[:_TOLD]:
+        example = f"{kind.example_track_id!r}: {kind.example_error!r}. {kind.advice}"
+        told = f"failed: {kind.tracks} x {kind.reason}, such as {escape(example)}"
+        console.print(told, highlight=False, soft_wrap=True)
 
 
 def status_of(run: Run, max_failed_fraction: float, console: Console) -> int:
     """The exit status of a run; says why if it is not 0."""
     if run.status == "interrupted":
-        console.print("interrupted: what was finished is kept, and the next run goes on from there", highlight=False)
+        tell_status("interrupted: what was finished is kept, and the next run goes on from there", console)
         return INTERRUPTED
     words = too_many_failed(run, max_failed_fraction)
     if words:
-        console.print(f"failed: {words}", highlight=False)
+        tell_status(f"failed: {words}", console)
         return FAILED
     return DONE
 
@@ -141,3 +132,9 @@ def too_many_failed(run: Run, max_failed_fraction: float) -> str:
         return ""
     known = f" (and {again} that failed before)" if again else ""
     return f"{failed} of {taken} tracks taken{known}, more than --max_failed_fraction={max_failed_fraction:g} allows"
+
+
+def tell_status(words: str, console: Console) -> None:
+    """Says, and logs, why an exit status is not 0."""
+    console.print(words, highlight=False)
+    LOG.warning(words)

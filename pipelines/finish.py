@@ -13,11 +13,14 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from pipelines.closing import too_many_failed
+from pipelines.nightly import log_end
 from pipelines.options import ScanSettings
+from pipelines.outcome import DONE
 from pipelines.session import read_brief
 from transforms import gcs, lease, mirror, tables
 from transforms.errors import RunError
 from transforms.records import Run
+from transforms.summary import summarise, write_summary
 
 
 def finish(_: object, settings: ScanSettings, run_id: str, parts: Iterable[str] = ()) -> str:
@@ -32,12 +35,19 @@ def finish(_: object, settings: ScanSettings, run_id: str, parts: Iterable[str] 
     with tempfile.TemporaryDirectory(prefix="songscan-end-") as folder:
         session, plan = read_brief(settings, run_id, folder)
         mirror.bring(settings.output, folder, run_id)
-        told = session.end(plan, "done")
+        told, drift = session.end(plan, "done")
+        with tables.connect(folder) as connection:
+            summary = summarise(connection, run_id, drift)
+    write_summary(settings.output, summary)
+    session.publish()
     if gcs.is_gcs(settings.output):
         lease.release(settings.output, run_id)
+    log_end(summary, DONE)
     words = too_many_failed(told, settings.max_failed_fraction)
+    if not words and settings.fail_on_drift and drift.flags:
+        words = "the night differs from those before it, and --fail_on_drift is set"
     if words:
-        raise RunError(words, "songscan show says what failed, and why; what succeeded is written and stays")
+        raise RunError(words, "songscan summary says what failed, and why; what succeeded is written and stays")
     return told.status
 
 

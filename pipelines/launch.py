@@ -19,8 +19,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipelines.closing import status_of, tell_run
 from pipelines.lock import leased, lock, temporary_folder
+from pipelines.logs import JSON
+from pipelines.nightly import close_run, watched
 from pipelines.options import LOCAL_RUNNER, LOCAL_RUNNERS, REMOTE_RUNNERS, ScanSettings, parse_scan
 from pipelines.places import check_places, check_remote
 from pipelines.planning import cores, show_plan, tell_plan
@@ -105,13 +106,15 @@ def launch(argv: Sequence[str], command: Sequence[str] = PIPELINE) -> int:
 
         check_remote(settings, runner_of(beam_flags))
         check_places(settings)
-        return submit(settings, argv, runner_of(beam_flags), _Terminal())
+        return submit(settings, argv, runner_of(beam_flags), _Terminal(quiet=settings.log_format == JSON))
     count, more = local_workers(beam_flags)
     check_places(settings)
-    desk = mirror.desk(settings.output)
+    desk, console = mirror.desk(settings.output), _Terminal(quiet=settings.log_format == JSON)
     session = Session(settings, [*argv, *more], desk)
     with lock(desk) as lock_fd, leased(settings.output, session.run_id), temporary_folder(desk):
-        return scan(Launch(session, _Terminal(), lock_fd, desk, command), count)
+        run = Launch(session, console, lock_fd, desk, command)
+        with watched(settings, session.run_id, run.log):
+            return scan(run, count)
 
 
 def tell_only(settings: ScanSettings, argv: Sequence[str], beam_flags: Sequence[str]) -> int:
@@ -191,9 +194,10 @@ def scan(run: Launch, count: int) -> int:
         for worker in workers:
             worker.close()
         shutil.rmtree(run.folder, ignore_errors=True)
-    told = session.end(plan, "interrupted" if interrupt.count else "done", late=interrupt.late)
-    tell_run(told, session.tables, settings.output, run.console)
-    return status_of(told, settings.max_failed_fraction, run.console)
+    told, drift = session.end(plan, "interrupted" if interrupt.count else "done", late=interrupt.late)
+    status = close_run(told, session.tables, settings, drift, run.console)
+    session.publish()
+    return status
 
 
 def follow(run: Launch, workers: Sequence[Worker], plan: Plan, interrupt: Interrupt) -> None:

@@ -1,4 +1,4 @@
-"""`songscan models`: which models are here, whether one of your own can be used, and building those that are known.
+"""`songscan models`: which models are here, whether one of your own can be used, building and exporting them.
 
 Conventions. As pipelines/report.py: all that cards say passes through pipelines/visible.py, and it fits 80 columns.
 TensorFlow takes seconds to import, so only what needs it does.
@@ -23,7 +23,8 @@ from pipelines.machine import prepare_tensorflow
 from pipelines.outcome import DONE, FAILED
 from pipelines.visible import cell, count, print_finding, visible
 from transforms.errors import RunError
-from transforms.model_files import card_of, local_model
+from transforms.model_files import card_of, local_model, open_model
+from transforms.serving import is_served
 from transforms.tasks import BY_MODELS, ROLES_READ
 
 _KINDS_OF_AUDIO = {1: "mono", 2: "stereo"}
@@ -52,7 +53,7 @@ def list_models(console: Console, root: Path = PRETRAINED) -> int:
 
 
 def check_model(console: Console, uri: str) -> int:
-    """Prints the card of the model at `uri`, a folder here or on gs://, and what is right and wrong with the model.
+    """Prints the card of the model at `uri`, a folder here or on gs://, or a served one, and what is right and wrong.
 
     Returns:
         The exit status: 1 if anything fails, else 0.
@@ -64,7 +65,7 @@ def check_model(console: Console, uri: str) -> int:
     said = {
         "fail": "It cannot be used yet.",
         "warn": "It can be used; see the warnings.",
-        "ok": f"It can be used: songscan scan INPUT OUTPUT --models={visible(uri)}",
+        "ok": f"It can be used: songscan scan INPUT OUTPUT --models={_quoted(visible(uri))}",
     }
     console.print(Text("\n" + next(words for status, words in said.items() if status in worst), style="bold"))
     return FAILED if "fail" in worst else DONE
@@ -76,7 +77,13 @@ def _findings(console: Console, uri: str) -> Iterator[Finding]:
         _print_card(console, card, uri)
         console.print()
         yield from check_task(card)
-        yield from check(_loaded(uri))
+        prepare_tensorflow()
+        model = open_model(uri)
+        yield from check(model)
+        if not is_served(uri):
+            from models.warmup import check_warmup
+
+            yield from check_warmup(model, local_model(uri))
     except ModelError as error:
         yield Finding("fail", error.message, error.advice)
 
@@ -94,15 +101,6 @@ def check_task(card: ModelCard) -> Iterator[Finding]:
         yield Finding("fail", error.message, error.advice)
     else:
         yield Finding("ok", f"task {card.task} reads the output {output.name}")
-
-
-def _loaded(uri: str) -> Any:
-    """The model, a LoadedModel."""
-    folder = local_model(uri)
-    prepare_tensorflow()
-    from models.saved import LoadedModel
-
-    return LoadedModel(folder)
 
 
 def build_models(console: Console, folder: str, root: Path = PRETRAINED) -> None:
@@ -123,6 +121,29 @@ def build_models(console: Console, folder: str, root: Path = PRETRAINED) -> None
         raise RunError(error.message, error.advice) from error
     for path in built:
         console.print(Text.assemble(("built", "green"), "  ", visible(str(path)), overflow="fold"))
+
+
+def export_model(console: Console, uri: str, folder: str, version: int | None = None) -> None:
+    """Copies the model at `uri` to `folder`/NAME/VERSION, with warm-up requests: what TensorFlow Serving loads.
+
+    Args:
+        version: the number that Serving knows it by; that of its card if None.
+
+    Raises:
+        RunError: if the model is not right, that version is there already, or it cannot be written.
+    """
+    prepare_tensorflow()
+    from models.export import export
+
+    try:
+        made = export(local_model(os.path.expanduser(uri)), Path(os.path.expanduser(folder)), version).resolve()
+    except ModelError as error:
+        raise RunError(error.message, error.advice) from error
+    console.print(Text.assemble(("written", "green"), "  ", visible(str(made)), overflow="fold"))
+    serve = f"tensorflow_model_server --port=8500 --model_name={made.parent.name} --model_base_path={made.parent}"
+    console.print(Text(f"serve it:  {visible(serve)}", overflow="fold"))
+    served = f"grpc://localhost:8500/{made.parent.name}/{made.name}?card={made}"
+    console.print(Text(f"use it:    --models={_quoted(visible(served))}", overflow="fold"))
 
 
 # Words ----------------------------------------------------------------------------------------------------------
@@ -158,6 +179,11 @@ def _facts(card: ModelCard, uri: str) -> Iterator[tuple[str, Any]]:
         source = f" ({metric.source})" if metric.source else ""
         yield "measured", f"{metric.name} {metric.value:.6g} on {metric.data}{source}"
     yield "where", uri
+
+
+def _quoted(uri: str) -> str:
+    """For a shell, if it needs that: ? and & mean something to one."""
+    return f"'{uri}'" if is_served(uri) else uri
 
 
 def _labels(card: ModelCard) -> str:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from models.stems import STEMS as STEM_NAMES
+from pipelines.logs import FORMATS as LOG_FORMATS
 from transforms.bigquery import Dataset, parse_results
 from transforms.errors import MisuseError
 from transforms.records import Task
@@ -44,6 +45,9 @@ class ScanSettings:
     max_hours: float = 24.0
     budget_hours: float | None = None
     results: Dataset | None = None
+    fail_on_drift: bool = False
+    log_format: str = LOG_FORMATS[0]
+    prometheus_textfile: str | None = None
     scratch_dir: str | None = None
     stem_options: StemOptions = dataclasses.field(default_factory=StemOptions)
 
@@ -103,6 +107,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--budget_hours", type=float, metavar="H", help="take no track after so many hours; the next run goes on")
     add("--scratch_dir", metavar="FOLDER", help="where samples of long recordings lie meanwhile")
+    add("--fail_on_drift", action="store_true", help="exit status 1 if the night differs from those before it")
+    add("--log_format", default=LOG_FORMATS[0], choices=LOG_FORMATS, help="json: one object a line, and no other words")
+    add("--prometheus_textfile", metavar="FILE", help="write metrics of the run there, for node_exporter (FILE.prom)")
 
 
 def add_stem_flags(add: Callable[..., object]) -> None:
@@ -145,6 +152,7 @@ def _check_ranges(known: argparse.Namespace) -> None:
         "max_hours": (lambda v: v > 0, "hours, more than 0"),
         "budget_hours": (lambda v: v is None or v > 0, "hours, more than 0"),
         "scratch_dir": (lambda v: v is None or Path(v).is_dir(), "a folder that exists"),
+        "prometheus_textfile": (lambda v: v is None or Path(v).parent.is_dir(), "a file in a folder that exists"),
     }
     for flag, (holds, wanted) in rules.items():
         value = getattr(known, flag)

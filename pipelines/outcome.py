@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pipelines.logs import error_line, wants_json
 from transforms.errors import MisuseError, SongscanError
 
 DONE, FAILED, MISUSE, INTERRUPTED = 0, 1, 2, 130
@@ -37,15 +38,15 @@ def exit_status(run: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int
     try:
         return _written_out(run, argv)
     except SongscanError as error:
-        _tell(error.message, error.advice)
+        _tell(argv, error.message, error.advice)
         return MISUSE if isinstance(error, MisuseError) else FAILED
     except KeyboardInterrupt:
-        _tell("interrupted")
+        _tell(argv, "interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # `songscan show | head`
         return DONE
     except OSError as error:
-        _tell(*_words(error))
+        _tell(argv, *_words(error))
         return FAILED
     finally:
         _let_go()
@@ -76,8 +77,11 @@ def _let_go() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _tell(message: str, advice: str = "") -> None:
+def _tell(argv: Sequence[str], message: str, advice: str = "") -> None:
     with contextlib.suppress(OSError):  # nobody hears it; the exit status still tells
+        if wants_json(argv):
+            print(error_line(message, advice), file=sys.stderr)
+            return
         print(f"songscan: {message}", file=sys.stderr)
         if advice:
             print(f"          {advice}", file=sys.stderr)

@@ -13,6 +13,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from transforms.journal import LOG
+
 PLAIN_EVERY_S = 30.0
 
 
@@ -85,7 +87,11 @@ class Progress:
         self._console = console
         self._started = time.monotonic()
         self._told = self._started
-        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+        self._live = (
+            Live(console=console, refresh_per_second=4, transient=True)
+            if console.is_terminal and not console.quiet
+            else None
+        )
 
     def __enter__(self) -> Progress:
         if self._live:
@@ -103,6 +109,7 @@ class Progress:
         elif time.monotonic() - self._told >= PLAIN_EVERY_S:
             self._told = time.monotonic()
             self._console.print(self.line(), highlight=False, soft_wrap=True)
+            LOG.info(self.line())
 
     def _picture(self) -> Table:
         grid = Table.grid(padding=(0, 1))

@@ -16,7 +16,7 @@ from pipelines.stem_page import stem_words, voice_words
 from pipelines.visible import visible
 from transforms.decode import Limits
 from transforms.errors import MisuseError, RunError, TrackError
-from transforms.model_files import local_model
+from transforms.model_files import open_model
 from transforms.recording import Recording
 from transforms.records import Due, Report, Stem, Task, Track
 from transforms.separate import separate
@@ -68,9 +68,7 @@ def _check_outdir(path: str, outdir: str, options: StemOptions) -> None:
 
 def _separated(path: str, outdir: str, task: Task, options: StemOptions) -> tuple[float, list[Stem], Decoded]:
     """When the work itself began, the rows, and what the decoder said."""
-    from models.saved import LoadedModel
-
-    loaded = LoadedModel(local_model(task.model_uri))
+    loaded = open_model(task.model_uri)
     started = time.perf_counter()
     status = os.stat(path)
     track = Track(track_id=path, uri=path, size_bytes=status.st_size, modified=None, revision="")

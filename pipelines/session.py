@@ -21,12 +21,16 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipelines.closing import note_changes, note_duplicates, outcomes, shortened
+from pipelines.logs import redacted
+from pipelines.nightly import drift_of
 from pipelines.options import ScanSettings
 from pipelines.planning import make_plan, new_run_id
 from pipelines.version import VERSION
 from transforms import gcs, mirror, parts, schemas, stem_files
 from transforms.errors import RunError
+from transforms.journal import LOG
 from transforms.ledger import Plan
+from transforms.nights import NIGHTS, Drift
 from transforms.records import Run, TrackFacts
 from transforms.store import write_table
 from transforms.whole import written_whole
@@ -52,7 +56,8 @@ class Session:
         if not gcs.is_gcs(output):
             stem_files.sweep_unfinished(output)
         if self.settings.results:
-            self._publish()  # what an earlier run left, or the ledger would not know of it
+            if has_parts(output):
+                self.publish()  # what an earlier run left, or the ledger would not know of it
             self.tables = os.path.join(tempfile.mkdtemp(prefix="ledger-"), "ledger")
         elif gcs.is_gcs(output):
             mirror.bring(output, self.tables)
@@ -65,32 +70,36 @@ class Session:
         if self.tables != self.settings.output:
             mirror.bring(self.settings.output, self.tables, self.run_id)
 
-    def end(self, plan: Plan, status: str, *, late: bool = False) -> Run:
-        """Counts what is written, notes what moved and went, and writes the line of `runs`.
+    def end(self, plan: Plan, status: str, *, late: bool = False) -> tuple[Run, Drift]:
+        """Counts what is written, notes what moved, went and drifted, and writes the line of `runs`.
 
         Args:
             late: the run's time ran out, so that tracks may be left.
 
         Raises:
-            RunError: if the run is done, and tracks are missing; or if the results cannot be published: they stay in
-                the output then, and the next run publishes them.
+            RunError: if the run is done, and tracks are missing.
         """
         self.refresh()
         self.messages += note_changes(self.tables, self.settings.output, self.run_id, plan, self.gone)
         self.refresh()
         self.messages += note_duplicates(self.tables)
-        told = self.write_down(plan, status, late=late)
-        if self.settings.results:
-            self._publish()
-        return told
+        if self.tables != mirror.desk(self.settings.output):
+            mirror.bring_recent(self.settings.output, self.tables, self.run_id, NIGHTS)
+        drift = drift_of(self.tables, self.run_id)
+        self.messages += drift.words()
+        return self.write_down(plan, status, late=late), drift
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
+        """Brings what is finished into BigQuery, if that is wanted.
+
+        Raises:
+            MisuseError, RunError: if it cannot be: it stays in the output then, and the next run publishes it.
+        """
+        if self.settings.results is None:
+            return
         from transforms.publish import publish  # imports Google's client, which takes seconds
 
-        assert self.settings.results is not None
-        has_parts = gcs.is_gcs(self.settings.output) or os.path.isdir(os.path.join(self.settings.output, "tables"))
-        if has_parts:
-            publish(self.settings.output, self.settings.results)
+        publish(self.settings.output, self.settings.results, LOG.info)
 
     def write_down(self, plan: Plan, status: str, *, late: bool = False) -> Run:
         """Writes the line of `runs`, counted from the tables as they were brought last; as `end`."""
@@ -114,7 +123,7 @@ class Session:
             host=socket.gethostname(),
             input=self.settings.input,
             tasks=self.settings.task_names,
-            options=json.dumps(list(self.argv), ensure_ascii=False),
+            options=redacted(json.dumps(list(self.argv), ensure_ascii=False)),
             listed=plan.listed,
             not_audio=plan.not_audio,
             up_to_date=plan.up_to_date + counts["unchanged"],
@@ -128,6 +137,13 @@ class Session:
         )
         write_table(self.settings.output, "runs", f"{self.run_id}.parquet", [told])
         return told
+
+
+def has_parts(output: str) -> bool:
+    """Whether anything was written to `output` before."""
+    if gcs.is_gcs(output):
+        return next(gcs.list_objects(f"{output.rstrip('/')}/tables/"), None) is not None
+    return any(entry.is_dir() for entry in os.scandir(os.path.join(output, "tables")))
 
 
 # A run that ends elsewhere ------------------------------------------------------------------------------------------

@@ -7,27 +7,28 @@ Other runners are waited for, since they live no longer than this process.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
-from apache_beam.runners.runner import PipelineState
 from rich.console import Console
 
 from pipelines.beam_options import parse
-from pipelines.closing import status_of, tell_run
 from pipelines.finish import told_of
 from pipelines.jobs import name_of
 from pipelines.lock import leased, lock, temporary_folder
+from pipelines.nightly import close_run, drift_of, watched
 from pipelines.options import ScanSettings
 from pipelines.outcome import DONE
 from pipelines.planning import tell_plan
+from pipelines.portable import check_portable, run_to_end
 from pipelines.scan import build
 from pipelines.session import Session, write_brief
 from transforms import mirror
-from transforms.errors import RunError
+from transforms.journal import LOG
 from transforms.lease import Held
-from transforms.ledger import Plan
 from transforms.shares import Share
 
 DETACHED = ("DataflowRunner",)  # jobs that go on when this process has ended
@@ -38,44 +39,44 @@ def submit(settings: ScanSettings, argv: Sequence[str], runner: str, console: Co
 
     Raises:
         MisuseError: if a flag is wrong.
-        RunError: if the catalogue or the output cannot be reached, another run is on, or the job fails.
+        RunError: if the catalogue, the output or the job server cannot be reached, another run is on, or the job
+            fails.
     """
+    check_portable(parse(argv))
     desk = mirror.desk(settings.output)
     session = Session(settings, argv, desk)
     with lock(desk), leased(settings.output, session.run_id) as held, temporary_folder(desk):
         plan_file = f"{settings.output.rstrip('/')}/state/plans/{session.run_id}.parquet"
-        plan = session.plan(plan_file)
-        tell_plan(plan, settings.tasks, console)
-        if not plan.due:
-            return _told(session, plan, console)
-        write_brief(session, plan)
-        session.write_down(plan, "submitted")
-        share = Share(path=plan_file).to_json()
-        flags = [*argv, f"--run_id={session.run_id}", f"--share={share}", "--ends_itself"]
-        return _run(session, parse(flags), runner, held, console)
-
-
-def _told(session: Session, plan: Plan, console: Console) -> int:
-    told = session.end(plan, "done")
-    tell_run(told, session.tables, session.settings.output, console)
-    return status_of(told, session.settings.max_failed_fraction, console)
+        os.makedirs(os.path.join(desk, "tables"), exist_ok=True)
+        with watched(settings, session.run_id, Path(desk, "state", "run.log")):
+            plan = session.plan(plan_file)
+            tell_plan(plan, settings.tasks, console)
+            if not plan.due:
+                told, drift = session.end(plan, "done")
+                status = close_run(told, session.tables, settings, drift, console)
+                session.publish()
+                return status
+            write_brief(session, plan)
+            session.write_down(plan, "submitted")
+            share = Share(path=plan_file).to_json()
+            flags = [*argv, f"--run_id={session.run_id}", f"--share={share}", "--ends_itself"]
+            return _run(session, parse(flags), runner, held, console)
 
 
 def _run(session: Session, options: PipelineOptions, runner: str, held: Held | None, console: Console) -> int:
     pipeline = beam.Pipeline(options=options)
     build(pipeline, options)
-    result = pipeline.run()
     if runner in DETACHED:
+        result = pipeline.run()
         cloud = options.view_as(GoogleCloudOptions)
         job = name_of(result, cloud.project, cloud.region)
         if held is not None:
             held.hand_over(job)
-        console.print(f"run {session.run_id} is job {job}: it goes on by itself, and ends with its line in `runs`")
+        words = f"run {session.run_id} is job {job}: it goes on by itself, and ends with its line in `runs`"
+        console.print(words, highlight=False)
+        LOG.info(words, extra={"job": job})
         return DONE
-    state = result.wait_until_finish()
-    if state != PipelineState.DONE:
-        raise RunError(f"the job ended as {state}", "what was finished is kept; the runner's own log says why it ended")
+    run_to_end(pipeline)
     session.refresh()
     told = told_of(session.tables, session.run_id)
-    tell_run(told, session.tables, session.settings.output, console)
-    return status_of(told, session.settings.max_failed_fraction, console)
+    return close_run(told, session.tables, session.settings, drift_of(session.tables, session.run_id), console)

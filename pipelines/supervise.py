@@ -24,7 +24,7 @@ from pipelines.machine import TENSORFLOW
 from pipelines.outcome import MISUSE
 from pipelines.progress import Progress, Tally
 from transforms.errors import MisuseError, RunError
-from transforms.journal import Listener
+from transforms.journal import Listener, log_dead_letter
 from transforms.shares import Share
 
 WORKER_DIED = 75  # exit status of a pipeline whose runner lost a worker; a death by a signal is negative
@@ -95,6 +95,8 @@ class Worker:
         """Takes in what the process has told."""
         for event in self.listener.events(0.0):
             self.tally.hear(event)
+            if event.pop("event") == "failed":
+                log_dead_letter(event)
 
     def end(self) -> None:
         """Ends the process, and all that it started, if it still runs."""

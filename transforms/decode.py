@@ -9,19 +9,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import os
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
-from transforms import gcs
+from transforms import gcs, metrics
 from transforms.child import DecoderProcess
-from transforms.errors import TrackError
+from transforms.errors import RunError, TrackError
 from transforms.folder import local_path
 from transforms.journal import Journal
 from transforms.lyrics import find_lyrics
@@ -63,6 +62,7 @@ class Limits:
 def decode(due: Due, run_id: str, decoder: DecoderProcess, limits: Limits) -> Recording:
     """The recording of `due`, with the facts of its file in the report, or with its failure and nothing left to do."""
     report = Report(due=due, content_token="", run_id=run_id, time=datetime.now(UTC))
+    started = time.perf_counter()
     try:
         _refuse_known_trouble(due)
         with fetched(due.track, limits.scratch_dir) as path:
@@ -70,13 +70,14 @@ def decode(due: Due, run_id: str, decoder: DecoderProcess, limits: Limits) -> Re
             unchanged = due.known is not None and report.content_token == due.known.content_token
             tasks = due.tasks if unchanged else due.tasks + due.tasks_if_changed
             if not tasks:
-                return Recording(report=report.plus([_renewed(report)]))
+                return Recording(report=report.plus([_renewed(report, time.perf_counter() - started)]))
             audio = decoder.decode(path)
     except TrackError as error:
-        blank = _facts(report, None)
+        blank = _facts(report, None, time.perf_counter() - started)
         return Recording(report=failed(report.plus([blank]), DECODER, due.tasks + due.tasks_if_changed, error))
     again = functools.partial(_decode_again, limits=limits)
-    return Recording(report=report.plus([_facts(report, audio)]), tasks=tasks, reopen=again, audio=audio)
+    facts = _facts(report, audio, time.perf_counter() - started)
+    return Recording(report=report.plus([facts]), tasks=tasks, reopen=again, audio=audio)
 
 
 def _refuse_known_trouble(due: Due) -> None:
@@ -99,28 +100,32 @@ def fetched(track: Track, scratch_dir: str | None) -> Iterator[str]:
 
     Raises:
         TrackError: if an object on Cloud Storage cannot be read at the generation that was listed.
+        RunError: if there is no room for it.
     """
     if not track.uri.startswith("gs://"):
         yield local_path(track.uri)
         return
-    handle, path = tempfile.mkstemp(prefix="songscan-", dir=scratch_dir)
-    os.close(handle)
-    try:
-        gcs.download(track.uri, track.generation, path, track.revision)
+    with contextlib.ExitStack() as stack:
+        try:
+            path = stack.enter_context(tempfile.NamedTemporaryFile(prefix="songscan-", dir=scratch_dir)).name
+            gcs.download(track.uri, track.generation, path, track.revision)
+        except OSError as error:
+            where = scratch_dir or tempfile.gettempdir()
+            advice = "Free some space there, or name a larger folder with --scratch_dir."
+            raise RunError(f"no room for {track.uri!r} in {where} ({error.strerror or error})", advice) from error
         yield path
-    finally:
-        os.unlink(path)
 
 
 def _token(track: Track, path: str, decoder: DecoderProcess) -> str:
     return gcs.content_token(track.revision) if track.uri.startswith("gs://") else decoder.token(path)
 
 
-def _renewed(report: Report) -> TrackFacts:
+def _renewed(report: Report, wall_s: float) -> TrackFacts:
     """What is known of an unchanged file, under its new revision."""
     known = report.due.known
     assert known is not None
-    return dataclasses.replace(known, run_id=report.run_id, time=report.time, **_as_listed(report.due.track))
+    told = {"decode_wall_s": wall_s, **_as_listed(report.due.track)}
+    return dataclasses.replace(known, run_id=report.run_id, time=report.time, **told)
 
 
 def _as_listed(track: Track) -> dict[str, Any]:
@@ -129,7 +134,7 @@ def _as_listed(track: Track) -> dict[str, Any]:
     return {"state": "present", "moved_to": None, **{name: getattr(track, name) for name in names}}
 
 
-def _facts(report: Report, audio: Scratch | None) -> TrackFacts:
+def _facts(report: Report, audio: Scratch | None, wall_s: float) -> TrackFacts:
     """The row of `tracks`; without `audio`, what the catalogue alone tells."""
     track = report.due.track
     decoded = audio.decoded if audio else None
@@ -151,6 +156,7 @@ def _facts(report: Report, audio: Scratch | None) -> TrackFacts:
         decoded_fraction=decoded.decoded_fraction if decoded else None,
         damaged_packets=decoded.damaged_packets if decoded else None,
         damaged_at_s=list(decoded.damaged_at_s) if decoded else None,
+        decode_wall_s=wall_s,
     )
 
 
@@ -172,7 +178,6 @@ class DecodeFn(beam.DoFn):
         self._run_id = run_id
         self._limits = limits
         self._journal = journal
-        self._taken = Metrics.counter("songscan", "tracks_taken")
 
     def setup(self) -> None:
         """Prepares the decoder; its process starts at the first track."""
@@ -183,7 +188,7 @@ class DecodeFn(beam.DoFn):
         if self._journal.stopping:
             return
         self._journal.began(element.track.track_id)
-        self._taken.inc()
+        metrics.count_taken()
         yield decode(element, self._run_id, self._decoder, self._limits)
 
     def teardown(self) -> None:

@@ -17,7 +17,7 @@ from transforms.errors import MisuseError, RunError, SongscanError, TrackError
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
-DEADLINE_S = 300.0  # for one request, all repetitions included
+DEADLINE_S = 120.0  # for one request, all repetitions included
 TIMEOUT_S = (10.0, 60.0)  # to connect; between bytes
 
 GONE, FORBIDDEN, CORRUPT, NETWORK = "gone", "no_permission", "corrupt", "network"

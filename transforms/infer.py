@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.ml.inference.base import ModelHandler, RunInference
@@ -19,27 +19,25 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 from models.apply import Outputs, apply
 from models.audio import converted_frames
 from models.card import ModelError
+from models.model import Model
 from models.windows import FloatArray
 from transforms.errors import RunError, TrackError
 from transforms.journal import Journal
-from transforms.model_files import local_model
+from transforms.model_files import open_model
 from transforms.perform import perform
 from transforms.recording import Recording
 from transforms.records import Row, Task
 
-if TYPE_CHECKING:
-    from models.saved import LoadedModel  # imports TensorFlow, which takes seconds, and only workers need
-
-Work = Callable[[Recording, Task, "LoadedModel"], Sequence[Row]]
+Work = Callable[[Recording, Task, Model], Sequence[Row]]
 
 
-class SavedModelHandler(ModelHandler[Recording, Recording, "LoadedModel"]):
-    """Has `task` done by its SavedModel.
+class SavedModelHandler(ModelHandler[Recording, Recording, Model]):
+    """Has `task` done by its model.
 
     Args:
         task: with the URI of the model.
         work: does the task with the loaded model, by `infer`; the rows that it leads to.
-        journal: hears of a model that cannot be loaded.
+        journal: hears of what ends the run, such as a model that cannot be loaded.
     """
 
     def __init__(self, task: Task, work: Work, journal: Journal) -> None:
@@ -48,28 +46,35 @@ class SavedModelHandler(ModelHandler[Recording, Recording, "LoadedModel"]):
         self._work = work
         self._journal = journal
 
-    def load_model(self) -> LoadedModel:
+    def load_model(self) -> Model:
         """The model, once per process.
 
         Raises:
             RunError: if it cannot be loaded, or does not fit its card.
         """
-        from models.saved import LoadedModel
-
         try:
-            return LoadedModel(local_model(self._task.model_uri))
+            return open_model(self._task.model_uri)
         except ModelError as error:
             self._journal.fatal(error.message, error.advice)
             raise RunError(error.message, error.advice) from error
 
     def run_inference(
-        self, batch: Sequence[Recording], model: LoadedModel, inference_args: dict[str, Any] | None = None
+        self, batch: Sequence[Recording], model: Model, inference_args: dict[str, Any] | None = None
     ) -> list[Recording]:
-        """Each recording with the task's rows, or with its failure."""
-        # A list: what a generator raises escapes RunInference's own bookkeeping.
-        return [
-            perform(recording, self._task, lambda alone: self._work(alone, self._task, model)) for recording in batch
-        ]
+        """Each recording with the task's rows, or with its failure.
+
+        Raises:
+            RunError: if no other recording would fare better.
+        """
+        try:
+            # A list: what a generator raises escapes RunInference's own bookkeeping.
+            return [
+                perform(recording, self._task, lambda alone: self._work(alone, self._task, model))
+                for recording in batch
+            ]
+        except RunError as error:
+            self._journal.fatal(error.message, error.advice)
+            raise
 
     def should_skip_batching(self) -> bool:
         """Batches of one come ready; Beam's own batching would hold each recording back until the next one comes."""
@@ -105,7 +110,7 @@ def _alone(recording: Recording) -> list[Recording]:
 def infer(
     recording: Recording,
     task: Task,
-    model: LoadedModel,
+    model: Model,
     flowing: Mapping[str, Callable[[FloatArray], object]] | None = None,
 ) -> Outputs:
     """What `model` gives for `recording`.
@@ -114,7 +119,9 @@ def infer(
         flowing: what takes outputs that are waveforms or masks, see models/apply.py.
 
     Raises:
-        TrackError: if the model fails at this recording, or the samples cannot be read any more.
+        TrackError: if the model fails at this recording, or the samples cannot be read any more; transient if it may
+            succeed another time.
+        RunError: if the model is not there any more, or is another one.
     """
     card, samples = model.card, recording.samples
     frames = converted_frames(samples.frames, samples.sample_rate_hz, card.sample_rate_hz)
@@ -124,4 +131,7 @@ def infer(
     try:
         return apply(model, recording.blocks_as(card.sample_rate_hz, card.channels), frames, flowing)
     except ModelError as error:
-        raise TrackError(task.name, error.reason, error.message, error.advice) from error
+        if error.costs == "run":
+            raise RunError(error.message, error.advice) from error
+        transient = error.costs == "attempt"
+        raise TrackError(task.name, error.reason, error.message, error.advice, transient=transient) from error

@@ -4,7 +4,7 @@ The local runner blocks until all is done and tells nothing, and a worker that d
 send short JSON datagrams over a Unix socket to the process that launched the run. It draws the progress from them,
 counts, and knows at a death which tracks were in flight. Datagrams of one sender keep their order, and need no disk,
 so that a full disk can still be reported. Without an address (a remote runner) nothing is sent: Beam's metrics tell
-there.
+there, and dead letters go to the runner's log.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 import socket
@@ -21,9 +22,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transforms.records import DeadLetter
+
+LOG = logging.getLogger("songscan")  # what is logged goes through it, in every process
 _MAX_DATAGRAM = 200_000  # bytes; below the default send buffer of Linux (212,992)
 _MAX_ID = 255  # characters; 100 of them in UTF-8 and JSON's escapes stay below a datagram
 _IDS_AT_ONCE = 100
+_MAX_WORDS = 2000  # characters of an error or its advice
 
 
 def short(track_id: str) -> str:
@@ -33,6 +38,12 @@ def short(track_id: str) -> str:
     'a.mp3'
     """
     return track_id if len(track_id) <= _MAX_ID else hashlib.sha256(track_id.encode()).hexdigest()
+
+
+def log_dead_letter(letter: dict[str, Any]) -> None:
+    """Logs a dead letter as a warning: in words, and by the fields of `letter`, columns of `dead_letters`."""
+    where = f"{letter['stage']}/{letter['reason']}"
+    LOG.warning("dead letter: %r: %s: %s", letter["track_id"], where, letter["error"], extra=letter)
 
 
 @dataclass
@@ -68,6 +79,15 @@ class Journal:
         """The rows of `track_ids` are on disk for good."""
         for start in range(0, len(track_ids), _IDS_AT_ONCE):
             self._tell({"event": "flushed", "tracks": [*map(short, track_ids[start : start + _IDS_AT_ONCE])]})
+
+    def failed(self, letter: DeadLetter) -> None:
+        """`letter` is on disk: the launcher logs it, or this process where there is none."""
+        told = {name: getattr(letter, name) for name in ("run_id", "task", "stage", "reason", "transient", "attempts")}
+        told |= {"error": letter.error[:_MAX_WORDS], "advice": letter.advice[:_MAX_WORDS]}
+        if self.address is None:
+            log_dead_letter({**told, "track_id": letter.track_id})
+        else:
+            self._tell({"event": "failed", **told, "track_id": short(letter.track_id)})
 
     def fatal(self, message: str, advice: str) -> None:
         """The run cannot go on, for a reason that is not a defect of ours."""

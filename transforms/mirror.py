@@ -25,6 +25,7 @@ from transforms.records import TABLES
 from transforms.whole import written_whole
 
 _THREADS = 16
+MOST_RECENT_PARTS = 2000  # of former nights, for comparison: some 200,000 tracks
 _TRIES = 3  # a part that is written once more while it is fetched is fetched once more
 
 Listed = dict[str, dict[str, gcs.Object]]  # table -> file name -> object
@@ -82,6 +83,35 @@ def bring(output: str, folder: str, run_id: str = "") -> None:
             except TrackError as error:
                 if error.reason != "gone" or attempt == _TRIES:
                     raise RunError(f"the tables of {output} cannot be read: {error.message}", error.advice) from error
+
+
+def bring_recent(output: str, folder: str, run_id: str, nights: int) -> None:
+    """Adds the parts of the `nights` runs before `run_id` to `folder`, as far as they are still there and few enough.
+
+    Raises:
+        MisuseError, RunError: as `readable`.
+    """
+    left = MOST_RECENT_PARTS
+    for before in _runs(output, run_id)[-nights:][::-1]:
+        left -= _count_parts(output, before)
+        if left < 0:
+            return
+        bring(output, folder, before)
+
+
+def _runs(output: str, run_id: str) -> list[str]:
+    """The runs before `run_id`, the oldest first: their ids begin with their time."""
+    if gcs.is_gcs(output):
+        names = [part.uri.rpartition("/")[2] for part in gcs.list_objects(f"{output.rstrip('/')}/tables/runs/")]
+    else:
+        names = committed_names(output).get("runs", [])
+    return sorted(run for name in names if (run := name.removesuffix(SUFFIX)) < run_id)
+
+
+def _count_parts(output: str, run_id: str) -> int:
+    if gcs.is_gcs(output):
+        return sum(1 for _ in gcs.list_objects(f"{output.rstrip('/')}/tables/{COMMIT}/{run_id}"))
+    return sum(name.startswith(run_id) for name in committed_names(output).get(COMMIT, []))
 
 
 def sweep(output: str) -> list[str]:

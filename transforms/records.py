@@ -132,6 +132,7 @@ class TrackFacts(Row):
     decoded_fraction: float | None = column("share of the claimed length that really decoded, 0..1")
     damaged_packets: int | None = column("packets that the decoder refused or that were missing")
     damaged_at_s: list[float] | None = column("where they lie, seconds; the first 100")
+    decode_wall_s: float | None = column("time that fetching, hashing and decoding took; null if nothing was opened")
 
 
 @dataclass(frozen=True, kw_only=True)

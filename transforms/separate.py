@@ -12,12 +12,12 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import apache_beam as beam
 
 from models.card import ModelError
 from models.masking import ROLES, extracting
+from models.model import Model
 from models.stems import measure
 from models.windows import FloatArray
 from transforms import gcs
@@ -30,16 +30,13 @@ from transforms.scratch import Samples, ScratchWriter
 from transforms.stem_options import StemOptions
 from transforms.stems import coding_of, folder_of, write_stems
 
-if TYPE_CHECKING:
-    from models.saved import LoadedModel  # imports TensorFlow
-
 MEMORY_BACKED_BYTES = 128 << 20
 
 
 def separate(
     recording: Recording,
     task: Task,
-    model: LoadedModel,
+    model: Model,
     place: Callable[[str], str],
     options: StemOptions,
     scratch_dir: str | None,
@@ -72,7 +69,7 @@ def separate(
 
 
 @contextlib.contextmanager
-def extracted(recording: Recording, task: Task, model: LoadedModel, scratch_dir: str | None) -> Iterator[Samples]:
+def extracted(recording: Recording, task: Task, model: Model, scratch_dir: str | None) -> Iterator[Samples]:
     """The vocals of a recording, at its own rate, with its channels and its length, while the context lasts."""
     own, card = recording.samples, model.card
     with contextlib.ExitStack() as stack:
@@ -117,25 +114,18 @@ class Separate(beam.PTransform):
 
     def expand(self, recordings: beam.PCollection) -> beam.PCollection:
         """One `Recording` for each."""
-        work = functools.partial(
-            _separate_into, journal=self.journal, output=self.output, options=self.options, scratch_dir=self.scratch_dir
-        )
+        work = functools.partial(_separate_into, output=self.output, options=self.options, scratch_dir=self.scratch_dir)
         return recordings | Infer(SavedModelHandler(self.task, work, self.journal))
 
 
 def _separate_into(
     recording: Recording,
     task: Task,
-    model: LoadedModel,
-    journal: Journal,
+    model: Model,
     output: str,
     options: StemOptions,
     scratch_dir: str | None,
 ) -> list[Stem]:
     output = output if gcs.is_gcs(output) else os.path.abspath(output)  # what a row tells holds from any folder
     folder = folder_of(output, task, recording.report.due.track.track_id, recording.report.content_token)
-    try:
-        return separate(recording, task, model, lambda name: f"{folder}/{name}", options, scratch_dir)
-    except RunError as error:
-        journal.fatal(error.message, error.advice)
-        raise
+    return separate(recording, task, model, lambda name: f"{folder}/{name}", options, scratch_dir)

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transforms.errors import RunError
 from transforms.ranges import open_ranges
 from transforms.records import Due, Problem, Task, Track, TrackFacts
 from transforms.whole import written_whole
@@ -71,13 +72,20 @@ def count_shards(path: str) -> int:
 
 
 def read_shard(path: str, shard: int) -> list[Due]:
-    """The tracks of a shard, 0 the first."""
-    with open_ranges(path) as file:
-        parquet = pq.ParquetFile(file, page_checksum_verification=True)
-        metadata = parquet.metadata.metadata
-        shard_rows = int(metadata[b"shard_rows"])
-        group, first = divmod(shard * shard_rows, GROUP_ROWS)
-        rows = parquet.read_row_group(group).slice(first, shard_rows).to_pylist()
+    """The tracks of a shard, 0 the first.
+
+    Raises:
+        RunError: if the file cannot be read, or what arrives of it is damaged.
+    """
+    try:
+        with open_ranges(path) as file:
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            metadata = parquet.metadata.metadata
+            shard_rows = int(metadata[b"shard_rows"])
+            group, first = divmod(shard * shard_rows, GROUP_ROWS)
+            rows = parquet.read_row_group(group).slice(first, shard_rows).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(f"the plan {path} cannot be read: {error}", "run the same command again") from error
     tasks = [Task(**task) for task in json.loads(metadata[b"tasks"])]
     return [_due(row, tasks) for row in rows]
 

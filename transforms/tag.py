@@ -7,22 +7,19 @@ brought to stretches of about a second first. The scores along the recording are
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import apache_beam as beam
 import numpy as np
 
 from models.apply import Outputs
 from models.card import ModelError
+from models.model import Model
 from models.windows import FloatArray
 from transforms.errors import TrackError
 from transforms.infer import Infer, SavedModelHandler, infer
 from transforms.journal import Journal
 from transforms.recording import Recording
 from transforms.records import Tag, Task
-
-if TYPE_CHECKING:
-    from models.saved import LoadedModel  # imports TensorFlow
 
 STRETCH_S = 1.0  #: of framewise scores that are told together
 DIGITS = 4  #: of scores along the recording
@@ -54,7 +51,7 @@ def tag(recording: Recording, task: Task, outputs: Outputs) -> list[Tag]:
     ]
 
 
-def tag_by(recording: Recording, task: Task, model: LoadedModel) -> list[Tag]:
+def tag_by(recording: Recording, task: Task, model: Model) -> list[Tag]:
     """The rows of `tags` that `model` leads to. Raises TrackError if it fails at this recording."""
     return tag(recording, task, infer(recording, task, model))
 

@@ -1,9 +1,9 @@
 """Files that appear whole or not at all, local or on Cloud Storage.
 
 Conventions. An upload is written over what bears its name: the last writer wins, and nobody reads half of two. It is
-made in chunks that are repeated one by one, and only over the writing that was there when it began, so that a request
-repeated late never undoes somebody else's. Cloud Storage is told the CRC32C beforehand and refuses anything else; what
-it says of the object afterwards is compared again. An upload that fails leaves no object behind.
+made in chunks that are repeated one by one, and only over the writing that was there when it began: a request that
+arrives late, when the call is long over, undoes nothing. Cloud Storage is told the CRC32C beforehand and refuses
+anything else; what it says of the object afterwards is compared again. An upload that fails leaves no object behind.
 """
 
 from __future__ import annotations

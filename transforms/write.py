@@ -7,24 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
+from transforms import metrics
 from transforms.errors import RunError
 from transforms.journal import Journal
 from transforms.recording import Recording
-from transforms.records import OK, Report, Work
+from transforms.records import DeadLetter, Report
 from transforms.store import write_part
 
 FLUSH_TRACKS = 100  # at most so many tracks are redone after a kill ...
 FLUSH_S = 20.0  # ... or so many seconds' worth, whichever is less
-
-
-def outcome(report: Report) -> str:
-    """What became of a track: written (some task succeeded), dead_lettered (none did) or unchanged (none was due)."""
-    statuses = [row.status for row in report.rows if isinstance(row, Work)]
-    if not statuses:
-        return "unchanged"
-    return "written" if OK in statuses else "dead_lettered"
 
 
 class WriteFn(beam.DoFn):
@@ -44,11 +36,8 @@ class WriteFn(beam.DoFn):
         """Takes the report, gives the samples' space back; yields the part's name when one was written."""
         element.close()
         report = element.report
-        became = outcome(report)
-        length_s = max((row.duration_s or 0.0 for row in report.rows if isinstance(row, Work)), default=0.0)
-        Metrics.counter("songscan", f"tracks_{became}").inc()
-        Metrics.counter("songscan", "audio_seconds").inc(round(length_s))
-        self._journal.ended(report.due.track.track_id, became, length_s)
+        metrics.count_report(report)
+        self._journal.ended(report.due.track.track_id, metrics.outcome(report), metrics.heard_s(report))
         if not self._reports:
             self._since = time.monotonic()
         self._reports.append(report)
@@ -71,6 +60,8 @@ class WriteFn(beam.DoFn):
             self._journal.fatal(error.message, error.advice)
             raise
         self._journal.flushed([report.due.track.track_id for report in self._reports])
+        for letter in (row for report in self._reports for row in report.rows if isinstance(row, DeadLetter)):
+            self._journal.failed(letter)
         self._reports = []
         return name
 

@@ -8,15 +8,15 @@ import pipelines.scan
 from models.saved import LoadedModel
 from pipelines.outcome import exit_status
 
-plain = LoadedModel.predict
+plain = LoadedModel.feeds
 
 
-def predict(self, windows):
+def feeds(self, windows):
     if windows.max() > 0.85:
         os.kill(os.getpid(), signal.SIGSEGV)
     return plain(self, windows)
 
 
 if __name__ == "__main__":
-    LoadedModel.predict = predict
+    LoadedModel.feeds = feeds
     sys.exit(exit_status(pipelines.scan.run, sys.argv[1:]))

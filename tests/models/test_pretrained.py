@@ -13,6 +13,7 @@ from models.configs import read_config
 from models.masking import separate_array
 from models.saved import LoadedModel
 from models.separator import network
+from models.warmup import check_warmup
 from pipelines.train import RunConfig
 
 SHIPPED = sorted(PRETRAINED.glob("separator*/*"))
@@ -36,6 +37,12 @@ def test_a_separator_ships():
 
 def test_it_can_be_used(model):
     assert [finding for finding in check(model) if finding.status in ("fail", "warn")] == []
+
+
+def test_it_warms_a_server_up(folder, model):
+    assert [finding.words for finding in check_warmup(model, folder)] == [
+        f"warm-up requests for TensorFlow Serving: {len(model.sizes)} run"
+    ]
 
 
 def test_its_card_is_honest(folder):

@@ -37,21 +37,6 @@ def submitted(bucket, *more, status=0):
     return console.export_text()
 
 
-def test_a_bucket_is_scanned_into_a_folder(bucket, tmp_path):
-    upload(bucket, tmp_path, 3)
-    source, output = f"gs://{bucket.name}/music", tmp_path / "out"
-    scan(source, output, "--direct_num_workers=1")
-    assert last_run(output)["written"] == 3
-    tokens = {row["content_token"] for row in rows(output, "FROM tracks")}
-    assert len(tokens) == 3
-    assert all(token.startswith("crc32c:") for token in tokens)
-    replace_track(bucket, tmp_path, "track1", 2.5, 9)
-    scan(source, output, "--direct_num_workers=1")
-    run = last_run(output)
-    assert (run["written"], run["up_to_date"]) == (1, 2)
-    assert rows(output, "SELECT duration_s FROM tracks WHERE track_id = 'track1.flac'") == [{"duration_s": 2.5}]
-
-
 def test_a_run_on_this_machine_writes_to_a_bucket(bucket, tmp_path):
     upload(bucket, tmp_path, 4)
     source, output = f"gs://{bucket.name}/music", f"gs://{bucket.name}/out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import typing
 from collections.abc import Sequence
@@ -23,9 +24,12 @@ def row(record: type, track: str = "a", token: str = "sha256:1", at: int = 0, **
     stamp = {"track_id": track, "content_token": token, "run_id": f"run-{at:03d}", "time": START + timedelta(hours=at)}
     given = {"model_name": "quality", "model_version": "1", "status": "ok", "task": "quality", "state": "present"}
     known = {**given, **stamp, **columns}
-    hints = typing.get_type_hints(record)
+    hints = _hints(record)
     names = [field.name for field in dataclasses.fields(record)]
     return record(**{name: known[name] if name in known else _filler(hints[name]) for name in names})
+
+
+_hints = functools.cache(typing.get_type_hints)  # slow, and asked for at every row
 
 
 def _filler(hint: Any) -> Any:

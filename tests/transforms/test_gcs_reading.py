@@ -1,14 +1,11 @@
 """Reading from Cloud Storage while it and the way to it fail, by faults of the proxy before the emulator."""
 
 import gzip
-import io
 import os
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from transforms import gcs, gcs_client, model_files, ranges
+from transforms import gcs, gcs_client, ranges
 from transforms.catalogue import list_catalogue
 from transforms.errors import MisuseError, RunError, TrackError
 from transforms.manifest import manifest_entries
@@ -218,56 +215,3 @@ def test_what_was_packed_for_the_transfer_is_unpacked(bucket, tmp_path):
         blob.content_encoding = "gzip"
         blob.upload_from_string(content)
         assert fetched(f"gs://{bucket.name}/{name}", tmp_path) == CONTENT
-
-
-# What reads through it ------------------------------------------------------------------------------------------
-
-
-def manifests(bucket):
-    rows = {
-        "track_id": ["a", "b"],
-        "uri": ["song.flac", f"gs://{bucket.name}/b/none.flac"],
-        "lyrics_uri": ["a.lrc", ""],
-    }
-    table = pa.table(rows)
-    parquet = io.BytesIO()
-    pq.write_table(table, parquet)
-    lines = [
-        f'{{"track_id": "{t}", "uri": "{u}", "lyrics_uri": "{y}"}}' for t, u, y in zip(*rows.values(), strict=True)
-    ]
-    return {
-        "csv": "\n".join([",".join(rows), *map(",".join, zip(*rows.values(), strict=True))]).encode(),
-        "jsonl": "\n".join(lines).encode(),
-        "parquet": parquet.getvalue(),
-    }
-
-
-@pytest.mark.parametrize("extension", ["csv", "jsonl", "parquet"])
-@pytest.mark.parametrize("kind", [None, "503", "truncated", "wrong"])
-def test_manifests_of_all_kinds(bucket, uri, proxy, extension, kind):
-    bucket.blob(f"a/m.{extension}").upload_from_string(manifests(bucket)[extension])
-    if kind:
-        proxy.fail(kind, rf"m\.{extension}.*alt=media", times=2)
-    here, gone = manifest_entries(f"gs://{bucket.name}/a/m.{extension}")
-    item = listed(uri)
-    assert (here.uri, here.generation, here.revision) == (uri, item.generation, item.revision)
-    assert here.lyrics_uri == f"gs://{bucket.name}/a/a.lrc"
-    assert gone.problem.reason == "gone"
-    assert proxy.faults[kind or ""] == (2 if kind else 0)
-
-
-@pytest.mark.parametrize("kind", ["503", "reset", "truncated", "wrong"])
-def test_a_model_is_fetched_whole(bucket, proxy, kind):
-    files = {"songscan.json": b"{}", "variables/variables.data": CONTENT}
-    for name, content in files.items():
-        bucket.blob(f"models/x/1/{name}").upload_from_string(content)
-    proxy.fail(kind, "alt=media", times=2)
-    folder = model_files.local_model(f"gs://{bucket.name}/models/x/1")
-    assert {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()} == files
-
-
-def test_a_model_that_is_replaced_meanwhile_is_not_half_of_each(bucket, proxy):
-    bucket.blob("models/x/1/songscan.json").upload_from_string(b"{}")
-    proxy.before("alt=media", lambda: bucket.blob("models/x/1/songscan.json").upload_from_string(b"[]"))
-    with pytest.raises(model_files.ModelError, match="written anew"):
-        model_files.local_model(f"gs://{bucket.name}/models/x/1")

@@ -1,5 +1,8 @@
 """The adapter: RunInference over recordings, with models whose arithmetic is plain."""
 
+import contextlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pipeline import Pipeline
 from apache_beam.transforms import Create, FlatMap
 
-from models.card import Output
+from models.card import ModelError, Output
 from models.saved import LoadedModel
 from tests import signals
 from tests.doubles import models as doubles
@@ -18,8 +21,8 @@ from transforms.decode import Decode, Limits, decode
 from transforms.errors import RunError
 from transforms.infer import SavedModelHandler, infer
 from transforms.journal import Journal, Listener
-from transforms.records import Due, Task
-from transforms.tag import AddTags, tag
+from transforms.records import DeadLetter, Due, Task
+from transforms.tag import AddTags, tag, tag_by
 from transforms.tasks import QUALITY
 from transforms.write import Write
 
@@ -136,6 +139,45 @@ def test_a_task_that_is_not_due_is_not_done(tmp_path):
     task = task_of(doubles.fake(tmp_path))
     run([due(written(tmp_path, "a"), (QUALITY,)), due(written(tmp_path, "b"), (task,))], tmp_path / "out", task)
     assert {row["track_id"] for row in rows(tmp_path / "out", "FROM tags")} == {"b"}
+
+
+@pytest.mark.parametrize(("costs", "transient"), [("recording", False), ("attempt", True)])
+def test_a_failure_that_may_pass_is_due_again(tmp_path, monkeypatch, costs, transient):
+    task = task_of(doubles.fake(tmp_path))
+    with failing(monkeypatch, task, costs) as (handler, model, recording):
+        (done,) = handler.run_inference([recording], model)
+    (letter,) = [row for row in done.report.rows if isinstance(row, DeadLetter)]
+    assert (letter.reason, letter.error, letter.advice, letter.transient) == ("away", "gone", "wait", transient)
+
+
+def test_a_model_that_is_gone_ends_the_run_with_a_word_to_the_launcher(tmp_path, monkeypatch):
+    listener = Listener()
+    failed = failing(monkeypatch, task_of(doubles.fake(tmp_path)), "run", listener.address)
+    with failed as (handler, model, recording), pytest.raises(RunError, match="gone"):
+        handler.run_inference([recording], model)
+    (event,) = listener.events(1.0)
+    listener.close()
+    assert (event["event"], event["message"], event["advice"]) == ("fatal", "gone", "wait")
+
+
+@contextlib.contextmanager
+def failing(monkeypatch, task, costs, address=None):
+    """A handler, its model, which fails at every recording, and a recording."""
+    journal = Journal(address)
+    handler = SavedModelHandler(task, tag_by, journal)
+    model = handler.load_model()
+
+    def answers(self, calls):
+        raise ModelError("away", "gone", "wait", costs=costs)
+        yield
+
+    monkeypatch.setattr(LoadedModel, "answers", answers)
+    path = signals.write(Path(task.model_uri), "wav16", signals.tone(440, 1.0, 8_000), 8_000)
+    with Limits().start() as decoder:
+        recording = decode(due(path, (task,)), "run", decoder, Limits())
+        yield handler, model, recording
+        recording.close()
+    journal.close()
 
 
 def test_a_model_that_does_not_fit_ends_the_run_with_a_word_to_the_launcher(tmp_path):

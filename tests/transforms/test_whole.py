@@ -99,12 +99,25 @@ def test_who_writes_meanwhile_is_written_over(bucket, proxy, source):
         assert stored(bucket) == content
 
 
-def test_a_request_that_is_repeated_late_undoes_nothing(bucket, proxy, source):
-    """The answer to the first writing is lost, and before the repetition somebody writes the same name."""
-    proxy.fail("lost", "^POST .*ifGenerationMatch")
-    proxy.before("^POST .*ifGenerationMatch", lambda: bucket.blob("state/x").upload_from_string(b"later"))
+def test_no_request_is_made_without_a_condition(bucket, proxy, source):
+    """One that arrives late, when the call is over, then changes nothing."""
+    for content in (SMALL, LARGE):
+        upload(source(content), f"gs://{bucket.name}/state/x")
+    sent = [words for words in proxy.requests if "uploadType" in words]
+    assert len(sent) == 5
+    assert all("ifGenerationMatch=" in words for words in sent)
+
+
+def test_a_lost_answer_costs_no_second_writing(bucket, proxy, source):
+    proxy.fail("lost", "^POST .*uploadType")
     upload(source(SMALL), f"gs://{bucket.name}/state/x")
-    assert sum("ifGenerationMatch" in words for words in proxy.requests) == 3
+    assert sum("uploadType" in words for words in proxy.requests) == 2  # the second finds the first
+
+
+def test_who_writes_while_the_answer_is_lost_is_written_over(bucket, proxy, source):
+    proxy.fail("lost", "^POST .*ifGenerationMatch")
+    proxy.before("^POST .*ifGenerationMatch", lambda: bucket.blob("state/x").upload_from_string(b"of somebody else"))
+    upload(source(SMALL), f"gs://{bucket.name}/state/x")
     assert stored(bucket) == SMALL
 
 
