@@ -96,7 +96,7 @@ def test_clicks_are_found_within_10_ms_and_glottal_pulses_are_none(gain: float) 
     wave = np.float32(gain) * song()
     places = [0.71, 2.345, 4.1]
     for at_s in places:
-        wave[round(at_s * RATE) : round(at_s * RATE) + 20] += np.float32(0.2 * gain)
+        wave[round(at_s * RATE) : round(at_s * RATE) + 20] += np.float32(0.3 * gain)
     found = find_clicks(wave, RATE)
     assert [event.start_s for event in found] == pytest.approx(places, abs=0.01)
     pulses = song()
@@ -143,8 +143,7 @@ def test_no_false_alarm_in_what_was_recorded() -> None:
         told += [
             (path.stem, event.name, round(event.start_s, 2)) for event in Measures().detect(_Whole(wave, rate), Facts())
         ]
-    # A step of 6 % of full scale within one sample, in one channel.
-    assert told == [("vibe_ace", "click", 0.08)]
+    assert told == []
 
 
 class _Whole:
