@@ -20,7 +20,7 @@ from pipelines.finish import told_of
 from pipelines.jobs import name_of
 from pipelines.lock import leased, lock, temporary_folder
 from pipelines.nightly import close_run, drift_of, watched
-from pipelines.options import ScanSettings
+from pipelines.options import DETACHED_RUNNERS, ScanSettings
 from pipelines.outcome import DONE
 from pipelines.planning import tell_plan
 from pipelines.portable import check_portable, run_to_end
@@ -30,8 +30,6 @@ from transforms import mirror
 from transforms.journal import LOG
 from transforms.lease import Held
 from transforms.shares import Share
-
-DETACHED = ("DataflowRunner",)  # jobs that go on when this process has ended
 
 
 def submit(settings: ScanSettings, argv: Sequence[str], runner: str, console: Console) -> int:
@@ -60,13 +58,14 @@ def submit(settings: ScanSettings, argv: Sequence[str], runner: str, console: Co
             session.write_down(plan, "submitted")
             share = Share(path=plan_file).to_json()
             flags = [*argv, f"--run_id={session.run_id}", f"--share={share}", "--ends_itself"]
-            return _run(session, parse(flags), runner, held, console)
+            with session.failures_written_down(plan):
+                return _run(session, parse(flags), runner, held, console)
 
 
 def _run(session: Session, options: PipelineOptions, runner: str, held: Held | None, console: Console) -> int:
     pipeline = beam.Pipeline(options=options)
     build(pipeline, options)
-    if runner in DETACHED:
+    if runner in DETACHED_RUNNERS:
         result = pipeline.run()
         cloud = options.view_as(GoogleCloudOptions)
         job = name_of(result, cloud.project, cloud.region)

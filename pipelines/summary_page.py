@@ -15,7 +15,7 @@ from rich.text import Text
 
 from pipelines.progress import clock
 from pipelines.visible import brief, cell, command, count, lasting, moment, size, visible
-from transforms import tables
+from transforms import mirror, tables
 from transforms.nights import Spread
 from transforms.summary import Cost, Summary, newest_run, summarise
 
@@ -46,11 +46,12 @@ def show_summary(output: str, run_id: str | None, console: Console, *, as_json: 
         MisuseError: if `output` is not an output of songscan, or there is no such run.
         RunError: if the tables cannot be read.
     """
-    with tables.connect(output) as connection:
+    tables_in = mirror.readable(output)
+    with tables.connect(tables_in) as connection:
         try:
             summary = summarise(connection, run_id or newest_run(connection))
         except duckdb.Error as error:
-            raise tables.reading_error(output, error) from error
+            raise tables.reading_error(tables_in, error) from error
     if as_json:
         console.out(summary.to_json(), highlight=False)
     else:

@@ -1,20 +1,15 @@
 """Run by Airflow's own Python: loads the DAGs of a folder as Airflow does, renders them, and prints what it found."""
 
+from __future__ import annotations
+
 import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-
-from airflow.dag_processing.dagbag import DagBag
-from airflow.serialization.serialized_objects import DagSerialization
-
-folder = Path(sys.argv[1])
-variables = json.loads((folder / "variables.json").read_text(encoding="utf-8"))
-bag = DagBag(str(folder), bundle_path=folder, bundle_name="deploy")
-assert not bag.import_errors, bag.import_errors
+from typing import Any
 
 
-class Said(dict):
+class Said(dict[str, Any]):
     """JSON with its members as attributes, as Airflow's templates see a variable."""
 
     __getattr__ = dict.__getitem__
@@ -26,16 +21,26 @@ class Run:
     start_date = datetime(2026, 11, 25, 1, 0, tzinfo=UTC)
 
 
-context = {"var": Said(json=Said({name: Said(value) for name, value in variables.items()})), "dag_run": Run}
-found = {}
-for dag_id, dag in bag.dags.items():
-    dag.validate()
-    DagSerialization.serialize_dag(dag)  # what the scheduler does with it
-    env = dag.get_template_env()
-    for task in dag.tasks:
-        task.render_template_fields(context, env)
+def judge(folder: Path) -> dict[str, Any]:
+    """What Airflow makes of each DAG; it must import, be valid, and be such as the scheduler can keep."""
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    bag = DagBag(str(folder), bundle_path=folder, bundle_name="deploy")
+    assert not bag.import_errors, bag.import_errors
+    variables = json.loads((folder / "variables.json").read_text(encoding="utf-8"))
+    context = {"var": Said(json=Said({name: Said(value) for name, value in variables.items()})), "dag_run": Run}
+    for dag in bag.dags.values():
+        dag.validate()
+        DagSerialization.serialize_dag(dag)
+        for task in dag.tasks:
+            task.render_template_fields(context, dag.get_template_env())
+    return {dag_id: told(dag) for dag_id, dag in bag.dags.items()}
+
+
+def told(dag: Any) -> dict[str, Any]:
     tasks = {task.task_id: task for task in dag.tasks}
-    found[dag_id] = {
+    return {
         "schedule": str(dag.schedule),
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
@@ -45,4 +50,7 @@ for dag_id, dag in bag.dags.items():
         "body": tasks["scan"].body,
         "sql": tasks["check"].sql,
     }
-print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    print(json.dumps(judge(Path(sys.argv[1]))))

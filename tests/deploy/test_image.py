@@ -86,6 +86,13 @@ def test_no_credentials_lie_about(path):
     assert not re.search(r"BEGIN [A-Z ]*PRIVATE KEY|AIza[0-9A-Za-z_-]{30}|\"private_key\"|ya29\.|password\s*=", text)
 
 
+def test_yaml_is_loaded_safely():
+    loaded = [path for floor in ("models", "transforms", "pipelines", "tests", "bench", "deploy")
+              for path in (ROOT / floor).rglob("*.py")]  # fmt: skip
+    assert loaded
+    assert not [path for path in loaded if re.search(r"yaml\.(load|unsafe_load|full_load)\b", path.read_text("utf-8"))]
+
+
 def test_songscan_builds_from_what_is_sent_and_runs_where_it_is_installed(tmp_path):
     """The last step of the stage `songscan` without the models, and the script that the template's launcher runs."""
     for name in CONTEXT:
