@@ -9,7 +9,7 @@ the level as it was.
 from __future__ import annotations
 
 import numpy as np
-from scipy.fft import irfft, rfft
+from scipy.fft import irfft, next_fast_len, rfft
 
 from models.events import Event
 from models.measures.blocks import Array, Samples, measured
@@ -99,8 +99,9 @@ def _busy(frames: Array) -> Array:
 
 def _predictors(windows: Array) -> Array:
     """Prediction error filters [rows, ORDER + 1] by Levinson's recursion, all rows at once."""
-    spectra = rfft(windows, 2 * windows.shape[1], axis=1)
-    lags = irfft(spectra.real**2 + spectra.imag**2, axis=1)[:, : ORDER + 1]
+    length = next_fast_len(windows.shape[1] + ORDER + 1, real=True)  # no lag that is used wraps around
+    spectra = rfft(windows, length, axis=1)
+    lags = irfft(spectra.real**2 + spectra.imag**2, length, axis=1)[:, : ORDER + 1]
     lags[:, 0] = lags[:, 0] * (1 + 1e-9) + 1e-9
     weights = np.zeros((len(lags), ORDER + 1))
     weights[:, 0] = 1.0
