@@ -17,7 +17,7 @@ from rich.console import Console
 
 from pipelines.beam_options import parse
 from pipelines.finish import told_of
-from pipelines.jobs import name_of
+from pipelines.jobs import is_template, name_of
 from pipelines.lock import leased, lock, temporary_folder
 from pipelines.nightly import close_run, drift_of, watched
 from pipelines.options import DETACHED_RUNNERS, ScanSettings
@@ -40,7 +40,8 @@ def submit(settings: ScanSettings, argv: Sequence[str], runner: str, console: Co
         RunError: if the catalogue, the output or the job server cannot be reached, another run is on, or the job
             fails.
     """
-    check_portable(parse(argv))
+    options = parse(argv)
+    check_portable(options)
     desk = mirror.desk(settings.output)
     session = Session(settings, argv, desk)
     with lock(desk), leased(settings.output, session.run_id) as held, temporary_folder(desk):
@@ -49,7 +50,7 @@ def submit(settings: ScanSettings, argv: Sequence[str], runner: str, console: Co
         with watched(settings, session.run_id, Path(desk, "state", "run.log")):
             plan = session.plan(plan_file)
             tell_plan(plan, settings.tasks, console)
-            if not plan.due:
+            if not plan.due and not is_template(options):  # of a template, a job has to come
                 told, drift = session.end(plan, "done")
                 status = close_run(told, session.tables, settings, drift, console)
                 session.publish()
@@ -63,12 +64,12 @@ def submit(settings: ScanSettings, argv: Sequence[str], runner: str, console: Co
 
 
 def _run(session: Session, options: PipelineOptions, runner: str, held: Held | None, console: Console) -> int:
+    cloud = options.view_as(GoogleCloudOptions)
+    cloud.job_name = cloud.job_name or f"songscan-{session.run_id.lower()}"
     pipeline = beam.Pipeline(options=options)
     build(pipeline, options)
     if runner in DETACHED_RUNNERS:
-        result = pipeline.run()
-        cloud = options.view_as(GoogleCloudOptions)
-        job = name_of(result, cloud.project, cloud.region)
+        job = name_of(pipeline.run(), options)
         if held is not None:
             held.hand_over(job)
         words = f"run {session.run_id} is job {job}: it goes on by itself, and ends with its line in `runs`"
