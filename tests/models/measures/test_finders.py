@@ -11,7 +11,7 @@ import soundfile
 from models.defects import FINDERS, Facts, Measures, damage
 from models.events import Event
 from models.measures.blocks import Meter, measured
-from models.measures.clicks import find_clicks
+from models.measures.clicks import find_clicks, in_rhythm
 from models.measures.flat import find_clipping
 from models.measures.gaps import find_gaps
 from models.measures.hum_places import hum_places
@@ -102,6 +102,16 @@ def test_clicks_are_found_within_10_ms_and_glottal_pulses_are_none(gain: float) 
     pulses = song()
     pulses[:: RATE // 120] += 0.3  # a pulse for each period of a voice
     assert find_clicks(pulses, RATE) == ()
+
+
+def test_clicks_in_time_are_music_and_clicks_by_chance_are_not() -> None:
+    rng = np.random.default_rng(3)
+    in_time = 0.4 + 0.25 * np.arange(40)[rng.random(40) < 0.7]
+    by_chance = np.sort(rng.uniform(0.4, 10.4, 24))
+    assert in_rhythm(in_time).all()
+    assert not in_rhythm(by_chance).any()
+    assert not in_rhythm(0.5 + 1.8 * np.arange(20)).any()  # a scratch across the grooves, once a turn
+    assert not in_rhythm(in_time[:8]).any()  # too few to tell
 
 
 def test_static_is_found_and_hiss_and_cymbals_are_none() -> None:
