@@ -41,7 +41,7 @@ class Bounds(NamedTuple):
     widest_s: float
 
 
-WIDE_BAND = Bounds(16.0, 2.5, 0.35, 0.003)
+WIDE_BAND = Bounds(12.0, 2.5, 0.35, 0.003)
 NARROW_BAND = Bounds(60.0, 5.0, 0.15, 0.0004)
 NARROW_BELOW_HZ = 32_000
 
