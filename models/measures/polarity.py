@@ -18,9 +18,9 @@ from models.measures.finding import Finder
 
 HOP_S = 0.005
 WINDOWS_S = (0.06, 0.2)
-STAYS_DB = 4.0  # channels, and the sum and the difference that changed places
-CORRELATED = 0.3  # of both channels, before and after
-JUMPS = 8.0  # of what the wave usually jumps by, off a line through the two samples before
+STAYS_DB = 2.5  # channels, and the sum and the difference that changed places
+CORRELATED = 0.6  # of both channels, before and after
+JUMPS = 12.0  # of what the wave usually jumps by, off a line through the two samples before
 FAINTEST_POWER = 10 ** (-50 / 10)
 
 
@@ -80,7 +80,7 @@ class PolarityFinder(Finder):
             self._fault(begun, self.frames)
 
     def _fault(self, turn: _Turn, end: int) -> None:
-        self.tell(turn.frame, end, turn.channel, 0.9, "the channel is turned in polarity")
+        self.tell(turn.frame, end, turn.channel, 0.75, "the channel is turned in polarity")
 
 
 def _turned(sums: Array, width: int) -> Array:
