@@ -22,7 +22,15 @@ from transforms.bigquery_views import view_ddl
 from transforms.bigquery_views import views as views_of
 from transforms.errors import MisuseError
 
-CLUSTERED_BY = ("track_id", "model_name", "model_version", "task", "label", "stem")  #: the first four that a table has
+CLUSTERED_BY = (
+    "track_id",
+    "model_name",
+    "model_version",
+    "task",
+    "label",
+    "stem",
+    "class",
+)  #: the first four that a table has
 MOST_CLUSTERED = 4
 PARTS = "parts"  #: the table of what was published
 _SCALARS = {
