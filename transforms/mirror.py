@@ -78,7 +78,7 @@ def bring(output: str, folder: str, run_id: str = "") -> None:
     with _alone(folder):
         for attempt in range(1, _TRIES + 1):
             try:
-                _fetch(_listing(output, run_id), folder, run_id)
+                _fetch(list_parts(output, run_id), folder, run_id)
                 return
             except TrackError as error:
                 if error.reason != "gone" or attempt == _TRIES:
@@ -121,7 +121,7 @@ def sweep(output: str) -> list[str]:
         Their URIs.
     """
     removed = []
-    listed = _listing(output, "")
+    listed = list_parts(output)
     for table, parts in listed.items():
         for name, part in parts.items():
             if table not in SELF_COMMITTED and name not in listed.get(COMMIT, {}):
@@ -147,7 +147,7 @@ def _link(output: str, folder: str, run_id: str) -> None:
                 os.symlink(os.path.abspath(part_path(output, table, name)), copy)
 
 
-def _listing(output: str, run_id: str) -> Listed:
+def list_parts(output: str, run_id: str = "") -> Listed:
     """The parts of `output`, by table; `work` as it was before the others were listed."""
     top = f"{output.rstrip('/')}/tables/"
     work = _named(gcs.list_objects(f"{top}{COMMIT}/{run_id}"), top)

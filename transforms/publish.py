@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms import bigquery, gcs, parts, records, schemas
+from transforms import bigquery, gcs, mirror, parts, records, schemas
 from transforms.bigquery import Dataset, Warehouse
 from transforms.bigquery_merge import days_sql, merge_sql, stage_ddl
 from transforms.bigquery_schema import (
@@ -134,28 +134,18 @@ def _local_part(path: str) -> Part:
 
 
 def _find_on_gcs(output: str) -> dict[str, list[Part]]:
-    # `work` is listed first: what it commits is there already, so a scan that goes on meanwhile shows no half track.
-    found = {parts.COMMIT: _parts_under(f"{output}/tables/{parts.COMMIT}/")}
-    for part in _parts_under(f"{output}/tables/"):
-        table = part.path.split("/")[-2]
-        if table != parts.COMMIT:
-            found.setdefault(table, []).append(part)
+    found = mirror.list_parts(output)
     if not any(found.values()):
         raise MisuseError(
             f"{output!r} is not an output of songscan: it has no tables",
             "Give the place that `songscan scan INPUT OUTPUT` wrote to",
         )
-    counting = parts.counting({table: [part.name for part in those] for table, those in found.items()})
-    return {table: [part for part in those if part.name in set(counting[table])] for table, those in found.items()}
+    counting = parts.counting({table: sorted(those) for table, those in found.items()})
+    return {table: [_remote_part(name, found[table][name]) for name in names] for table, names in counting.items()}
 
 
-def _parts_under(prefix: str) -> list[Part]:
-    listed = ((found, found.uri.rpartition("/")[2]) for found in gcs.list_objects(prefix))
-    return [
-        Part(name=name, path=found.uri, revision=found.revision, size_bytes=found.size_bytes)
-        for found, name in listed
-        if name.endswith(parts.SUFFIX) and name[0] not in "._"
-    ]
+def _remote_part(name: str, found: gcs.Object) -> Part:
+    return Part(name=name, path=found.uri, revision=found.revision, size_bytes=found.size_bytes)
 
 
 def _published(warehouse: Warehouse, publication: str) -> set[tuple[str, str, str]]:

@@ -114,7 +114,7 @@ def test_names_that_leave_their_folder_are_no_parts(monkeypatch):
     hostile += ["work/a/b.parquet", "work/", "x.parquet", "work/..", "work/_x.parquet", "work/x.txt"]
     objects = [gcs.Object(top + name, 1, "", 1, 0) for name in [*hostile, "work/r1.parquet"]]
     monkeypatch.setattr(gcs, "list_objects", lambda prefix: iter(o for o in objects if o.uri.startswith(prefix)))
-    assert {(table, name) for table, parts in mirror._listing("gs://b/out", "").items() for name in parts} == {
+    assert {(table, name) for table, parts in mirror.list_parts("gs://b/out").items() for name in parts} == {
         ("work", "r1.parquet")
     }
 
