@@ -13,11 +13,18 @@ from collections.abc import Callable
 
 import numpy as np
 
+from models.degrade.channels import channel_fault
 from models.degrade.clicks import click, crackle
 from models.degrade.clipped import clipping
+from models.degrade.coded import codec_damage
+from models.degrade.conceal import concealment
 from models.degrade.event import STRENGTHS, Degraded, Event, FloatArray, Rng
 from models.degrade.gaps import dropout
 from models.degrade.mains import hum
+from models.degrade.noises import hiss, noise_burst
+from models.degrade.speed import speed_jump
+from models.degrade.splices import abrupt_edge, skip, stutter
+from models.degrade.static import digital_noise
 from models.measures.blocks import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS
 
 __all__ = ["FAMILIES", "NAMES", "STRENGTHS", "Degraded", "Event", "degrade"]
@@ -31,7 +38,17 @@ FAMILIES: dict[str, Callable[[FloatArray, int, float, Rng], Degraded]] = {
     "crackle": crackle,
     "dropout": dropout,
     "clipping": clipping,
+    "codec_damage": codec_damage,
+    "concealment": concealment,
+    "stutter": stutter,
+    "skip": skip,
     "hum": hum,
+    "noise_burst": noise_burst,
+    "hiss": hiss,
+    "speed_jump": speed_jump,
+    "abrupt_edge": abrupt_edge,
+    "channel_fault": channel_fault,
+    "digital_noise": digital_noise,
 }
 NAMES = tuple(FAMILIES)
 
@@ -44,7 +61,7 @@ def degrade(samples: FloatArray, sample_rate_hz: int, name: str, strength: float
 
     Raises:
         ValueError: if the name, rate, strength, shape or length is out of range, or if the samples are silent, beyond
-            full scale or not finite.
+            full scale or not finite; `channel_fault` of one channel.
     """
     _check(samples, sample_rate_hz, name, strength)
     clean = np.array(samples, np.float32, order="C")

@@ -59,7 +59,7 @@ def pop(rate_hz: int, rng: Rng) -> Shape:
     t = np.arange(frames)
     tail = np.exp(-4 * t / frames) * np.sin(2 * np.pi * rng.uniform(30, 200) / rate_hz * t + rng.uniform(0.3, 1))
     tick = ring(rate_hz, rng)
-    shape = rng.uniform(0.4, 0.9) * tail
+    shape: Shape = rng.uniform(0.4, 0.9) * tail
     shape[: len(tick)] += tick[:frames]
     return shape
 
