@@ -26,6 +26,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from models.card_problems import problems
+from models.events import Fusion
 
 CARD_PATH = "assets.extra/card.json"  #: within a SavedModel directory; TensorFlow leaves that folder alone
 PRETRAINED = Path(__file__).parent / "pretrained"  #: the models that ship or are built here: NAME/VERSION/
@@ -95,6 +96,14 @@ class Label(_Part):
     threshold: float | None = Field(
         default=None, ge=0, le=1, description="told as present from this score on; never if null"
     )
+    fusion: Fusion | None = Field(
+        default=None, description="how frame_scores become segments (models/events.py), in models that find defects"
+    )
+    by: str = Field(
+        default="network",
+        pattern=r"^(network|measure:[a-z_]+)$",
+        description="what settles the label: the network, or measure:NAME, one of models/measures that does so better",
+    )
 
 
 class Licences(_Part):
@@ -141,7 +150,7 @@ class ModelCard(_Part):
     )
     device_batch: int = Field(default=16, ge=1, le=4096, description="windows that go to the device at once")
     labels: tuple[Label, ...] = ()
-    thresholds_chosen: str = Field(default="", description="the way in which the thresholds were chosen")
+    thresholds_chosen: str = Field(default="", description="the way in which thresholds and fusions were chosen")
     metrics: tuple[Metric, ...] = ()
     trained_by: str = Field(default="", description="the command that trained it, and whatever was done besides")
 
@@ -242,7 +251,9 @@ def _fault(fault: dict[str, Any]) -> str:
     """One fault that pydantic found, in words."""
     at = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
     if fault["type"] == "extra_forbidden":
-        known = [name for part in (ModelCard, Input, Output, Label, Licences, Metric) for name in part.model_fields]
+        known = [
+            name for part in (ModelCard, Input, Output, Label, Fusion, Licences, Metric) for name in part.model_fields
+        ]
         near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
         return f"{at} is no field of a card{f'; did you mean {near[0]}?' if near else ''}"
     if fault["type"] == "missing":

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from models.events import CLASSES
+
 if TYPE_CHECKING:
     from models.card import Input, ModelCard, Output
+
+DEFECTS = "defects"  #: the task whose models tell segments, by the classes of models/events.py
 
 
 def problems(card: ModelCard) -> list[str]:
     """What does not fit together in `card`, in words."""
-    return [*_window_problems(card), *_tensor_problems(card), *_label_problems(card)]
+    return [*_window_problems(card), *_tensor_problems(card), *_label_problems(card), *_defect_problems(card)]
 
 
 def _window_problems(card: ModelCard) -> list[str]:
@@ -108,8 +112,25 @@ def _label_problems(card: ModelCard) -> list[str]:
     scored = any(output.role in ("scores", "frame_scores") for output in card.outputs)
     if scored and not names:
         found.append("labels are missing, though an output has scores")
-    if any(label.threshold is not None for label in card.labels) and not card.thresholds_chosen:
+    chosen = any(label.threshold is not None or label.fusion is not None for label in card.labels)
+    if chosen and not card.thresholds_chosen:
         found.append("thresholds_chosen is missing: say how the thresholds were chosen")
+    return found
+
+
+def _defect_problems(card: ModelCard) -> list[str]:
+    """What a model of the task `defects` lacks, and what only such a model may have."""
+    if card.task != DEFECTS:
+        odd = [label.name for label in card.labels if label.fusion is not None or label.by != "network"]
+        return [f"label {name!r} has a fusion or a measure, and task is not {DEFECTS}" for name in odd]
+    found = []
+    if not any(output.role == "frame_scores" for output in card.outputs):
+        found.append(f"no output has the role frame_scores, and the task {DEFECTS} tells when")
+    for label in card.labels:
+        if label.name not in CLASSES:
+            found.append(f"label {label.name!r} is no class of defects: {', '.join(CLASSES)}")
+        elif (label.by == "network") != (label.fusion is not None):
+            found.append(f"label {label.name!r} needs a fusion if the network settles it, and none if a measure does")
     return found
 
 

@@ -7,6 +7,7 @@
     songscan schema                         what the tables and columns mean
     songscan publish OUTPUT bq://P.DATASET  bring what was found into BigQuery
     songscan models                         which models there are; check one of your own, build those that are known
+    songscan gate FILE...                   refuse defective files; exit status 1: rejected, 3: unreadable
     songscan separate FILE OUTDIR           one file to its accompaniment and its vocals
     songscan train separator                train a network from data in the field's layouts
     songscan synthesise MIDI_FOLDER OUT     make songs to train a separator on
@@ -40,7 +41,7 @@ SCAN_USAGE = "songscan scan INPUT OUTPUT [flags]"
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line; each subcommand's function is its `run`."""
-    from pipelines import cli_making, cli_summary, options, publish_page
+    from pipelines import cli_making, cli_summary, gate_page, options, publish_page
 
     top = argparse.ArgumentParser(prog="songscan", description="Listens to every recording of a music catalogue once.")
     top.add_argument("--version", action="version", version=f"songscan {VERSION}")
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
         "--bigquery", metavar="DATASET", help="print the DDL of tables and views in [PROJECT.]DATASET instead"
     )
     publish_page.add_command(command)
+    gate_page.add_command(command)
     _add_models(command("models", _models, "List the models that are here, check one, or build those that are known."))
     doctor = command("doctor", _doctor, "See that everything is here that a scan needs.")
     doctor.add_argument("output", nargs="?", metavar="OUTPUT", help="look at the space there, too")

@@ -28,18 +28,20 @@ from pipelines.supervise import WORKER_DIED
 from transforms.assess import Assess
 from transforms.decode import Decode, Limits
 from transforms.decoder import end_with_parent
+from transforms.detect import Detect
 from transforms.journal import Journal
 from transforms.records import Due, Task
 from transforms.separate import Separate
 from transforms.shards import read_shard
 from transforms.shares import Share
 from transforms.tag import AddTags
-from transforms.tasks import QUALITY, STEMS, TAGS
+from transforms.tasks import DEFECTS, QUALITY, STEMS, TAGS
 from transforms.write import Write
 
 #: What carries out a task, by its name.
 PERFORM: dict[str, Callable[[Task, Journal, ScanSettings], beam.PTransform]] = {
     QUALITY.name: lambda task, journal, settings: Assess(),
+    DEFECTS.name: lambda task, journal, settings: Detect(task),
     TAGS: lambda task, journal, settings: AddTags(task, journal),
     STEMS: lambda task, journal, settings: Separate(
         task, journal, settings.output, settings.stem_options, settings.scratch_dir

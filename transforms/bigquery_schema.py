@@ -20,7 +20,15 @@ import pyarrow as pa
 from transforms import bigquery_views, records, schemas
 from transforms.errors import MisuseError
 
-CLUSTERED_BY = ("track_id", "model_name", "model_version", "task", "label", "stem")  #: the first four that a table has
+CLUSTERED_BY = (
+    "track_id",
+    "model_name",
+    "model_version",
+    "task",
+    "label",
+    "stem",
+    "class",
+)  #: the first four that a table has
 MOST_CLUSTERED = 4
 PARTS = "parts"  #: the table of what was published
 _SCALARS = {

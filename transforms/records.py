@@ -14,11 +14,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
+from transforms.defect_rows import Defect as Defect
+from transforms.defect_rows import Reason as Reason
+from transforms.defect_rows import Verdict as Verdict
+from transforms.rows import STAMP as STAMP
+from transforms.rows import Row as Row
+from transforms.rows import column as column
+
 OK = "ok"
 FAILED_PERMANENT = "failed_permanent"
 FAILED_TRANSIENT = "failed_transient"
-#: What names an opening of a track. A table's IDENTITY is that with what tells apart the rows of one opening in it.
-STAMP = ("track_id", "content_token", "model_name", "model_version", "run_id", "time")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,25 +103,6 @@ class Report:
 
 
 # Tables ---------------------------------------------------------------------------------------------------------
-
-
-def column(doc: str) -> Any:
-    """A column with its documentation."""
-    return dataclasses.field(metadata={"doc": doc})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """The columns that every row about a track carries."""
-
-    track_id: str = column("identity in the catalogue")
-    content_token: str = column(
-        "digest of the file's bytes: sha256:HEX, or crc32c:BASE64-SIZE on Cloud Storage; '' if unread"
-    )
-    model_name: str = column("what made the row: a model, or the task itself where no network is involved")
-    model_version: str = column("its version")
-    run_id: str = column("the run that made the row")
-    time: datetime = column("when the track was opened, UTC; the same in all rows that one opening led to")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,6 +276,8 @@ TABLES: dict[str, type] = {
     "tracks": TrackFacts,
     "quality": Quality,
     "tags": Tag,
+    "defects": Defect,
+    "verdicts": Verdict,
     "stems": Stem,
     "dead_letters": DeadLetter,
     "runs": Run,

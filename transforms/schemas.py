@@ -1,4 +1,7 @@
-"""Arrow schemas of the tables, derived from their one definition in transforms/records.py, documentation included."""
+"""Arrow schemas of the tables, derived from their one definition in transforms/records.py, documentation included.
+
+A field whose name ends in `_`, since Python has the word for itself, is the column without it: `class_` is `class`.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,8 @@ def _arrow_field(field: dataclasses.Field[Any], hint: Any) -> pa.Field:
     nullable = isinstance(hint, types.UnionType)
     if nullable:
         (hint,) = [a for a in typing.get_args(hint) if a is not types.NoneType]
-    return pa.field(field.name, _arrow_type(hint), nullable=nullable, metadata={"doc": field.metadata["doc"]})
+    doc = {"doc": field.metadata["doc"]}
+    return pa.field(field.name.removesuffix("_"), _arrow_type(hint), nullable=nullable, metadata=doc)
 
 
 def _arrow_type(hint: Any) -> pa.DataType:
@@ -55,4 +59,8 @@ def to_arrow(table: str, rows: Sequence[Any]) -> pa.Table:
         pyarrow.ArrowInvalid, pyarrow.ArrowTypeError: if a value does not fit its column.
     """
     schema = arrow_schema(records.TABLES[table])
-    return pa.Table.from_pylist([dataclasses.asdict(row) for row in rows], schema=schema)
+    return pa.Table.from_pylist([dataclasses.asdict(row, dict_factory=_columns) for row in rows], schema=schema)
+
+
+def _columns(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name.removesuffix("_"): value for name, value in fields}

@@ -10,15 +10,18 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from models.card import ModelError, Role, pretrained
+from models.measures.version import DEFECTS_VERSION
 from models.measures.version import VERSION as QUALITY_VERSION
 from transforms.errors import MisuseError
 from transforms.model_files import card_of, pretrained_uri
 from transforms.records import Task
 
 QUALITY = Task(name="quality", model_name="quality", model_version=QUALITY_VERSION)
+DEFECTS = Task(name="defects", model_name="defects-measures", model_version=DEFECTS_VERSION)
+OF_MEASURES = {task.name: task for task in (QUALITY, DEFECTS)}  # tasks without a network
 TAGS = "tags"
 STEMS = "stems"
-TASKS = (QUALITY.name, TAGS, STEMS)
+TASKS = (QUALITY.name, TAGS, DEFECTS.name, STEMS)
 USUAL = (QUALITY.name, TAGS)  # what is done unless told otherwise: stems take the room of the catalogue again
 #: By task: of these it reads exactly one.
 ROLES_READ: dict[str, tuple[Role, ...]] = {TAGS: ("scores", "frame_scores"), STEMS: ("mask", "waveform")}
@@ -49,7 +52,7 @@ def parse_tasks(names: str, models: Sequence[str] = (), digests: Mapping[str, st
         _check_models(by_task, wanted, models)
     except ModelError as error:
         raise MisuseError(error.message, error.advice) from error
-    chosen = [(QUALITY,) if name == QUALITY.name else tuple(by_task[name]) for name in TASKS if name in wanted]
+    chosen = [(OF_MEASURES[name],) if name in OF_MEASURES else tuple(by_task[name]) for name in TASKS if name in wanted]
     known = digests or {}
     return tuple(
         dataclasses.replace(task, options_digest=known.get(task.name, "")) for tasks in chosen for task in tasks

@@ -10,12 +10,13 @@ at one level. A square wave cannot be told from clipping and counts.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
 
-from models.measures.blocks import Array, Meter, Samples, measured
+from models.measures.blocks import Array, Meter, Samples, Value, measured
 
 TOLERANCE = np.float32(1.5 / 32768)
 SHORTEST_RUN_SAMPLES = 3
@@ -36,7 +37,7 @@ class FlatTop(NamedTuple):
     stop: int
 
 
-class _Runs(NamedTuple):
+class Runs(NamedTuple):
     """Candidates for flat tops of one channel and polarity, arrays of one length."""
 
     start: Array  # first sample
@@ -45,10 +46,10 @@ class _Runs(NamedTuple):
     steepness: Array  # fall beside it over that of a smooth crest, in full scale
 
 
-_NO_RUNS = _Runs(np.empty(0, int), np.empty(0, int), np.empty(0), np.empty(0))
+_NO_RUNS = Runs(np.empty(0, int), np.empty(0, int), np.empty(0), np.empty(0))
 
 
-def _runs(wave: Samples, threshold: np.float32) -> _Runs:
+def _runs(wave: Samples, threshold: np.float32) -> Runs:
     """The level runs among the positive crests of `wave` [frames] above `threshold`, smooth crests among them."""
     near = np.flatnonzero((wave[1:] >= threshold) & (np.abs(np.diff(wave)) <= TOLERANCE))  # pairs (i, i + 1)
     if len(near) < SHORTEST_RUN_SAMPLES - 1:
@@ -59,7 +60,7 @@ def _runs(wave: Samples, threshold: np.float32) -> _Runs:
     return _crests(wave, firsts[long_enough], lasts[long_enough])
 
 
-def _crests(wave: Samples, firsts: Array, lasts: Array) -> _Runs:
+def _crests(wave: Samples, firsts: Array, lasts: Array) -> Runs:
     """Of each slow run, the part within tolerance of its extreme, where it is a crest with samples on either side."""
     if not len(firsts):
         return _NO_RUNS
@@ -74,7 +75,7 @@ def _crests(wave: Samples, firsts: Array, lasts: Array) -> _Runs:
     start, stop, level = start[inside], stop[inside], level[inside]
     crest = np.maximum(wave[start - 1], wave[stop]) < level
     start, stop, level = start[crest], stop[crest], level[crest]
-    return _Runs(start, stop, level, _steepness(wave, start, stop, level))
+    return Runs(start, stop, level, _steepness(wave, start, stop, level))
 
 
 def _steepness(wave: Samples, start: Array, stop: Array, level: Array) -> Array:
@@ -86,23 +87,29 @@ def _steepness(wave: Samples, start: Array, stop: Array, level: Array) -> Array:
     return np.asarray(np.max(falls, axis=0))
 
 
-class ClippingMeter(Meter[float]):
-    """Share of the samples that lie in flat tops, the worst channel's, 0..1.
+class TopMeter(Meter[Value]):
+    """Meets the flat tops of a recording, as far as they can be told by then.
 
     Neither the channel's peak nor the recording's step is known before its end. So samples are counted by level and by
     steepness, in bins, and what is too low or too flat is left out at the end.
     """
 
-    def __init__(self, sample_rate_hz: int, channels: int) -> None:
-        super().__init__(sample_rate_hz, channels)
+    def __init__(self, sample_rate_hz: int, channels: int, *, block_samples: int | None = None) -> None:
+        super().__init__(sample_rate_hz, channels, block_samples=block_samples)
         self._overlap = int(LONGEST_RUN_S * sample_rate_hz)
         self._before = np.zeros((channels, 0), np.float32)
         self._peaks = np.zeros((2, channels), np.float32)  # by polarity
-        self._counts: dict[tuple[int, int], Counter[tuple[int, int]]] = {}
         self._bits = 1  # resolution found so far, sign excluded
+        self._folded = 0  # frames
+
+    def lowest_level(self, polarity: int, channel: int) -> int:
+        """The bin of the lowest level at which that channel, given its largest value, may be clipped."""
+        return level_bins(self._peaks[polarity, channel : channel + 1])[0] - int(WITHIN_DB * _BINS_PER_DB)
 
     def _fold(self, planes: Samples) -> None:
         joined = np.concatenate([self._before, planes], axis=1)
+        self._joined_at = self._folded - self._before.shape[1]
+        self._folded += planes.shape[1]
         self._bits = _resolution_bits(planes, self._bits)
         settled = self._before.shape[1]  # runs that stop before this, less the context, have been counted
         for channel in range(self.channels):
@@ -117,17 +124,34 @@ class ClippingMeter(Meter[float]):
         runs = _runs(wave, peak * _WITHIN)
         new = (runs.stop > settled) & (runs.stop <= len(wave) - _CONTEXT)
         new &= (runs.stop - runs.start <= self._overlap) & (runs.steepness > STEEPER_THAN_SMOOTH * TOLERANCE)
-        lengths = (runs.stop - runs.start)[new]
-        bins = zip(_bins(runs.level[new]), _bins(runs.steepness[new]), lengths.tolist(), strict=True)
+        self._keep(polarity, channel, Runs(*(column[new] for column in runs)))
+
+    @abstractmethod
+    def _keep(self, polarity: int, channel: int, runs: Runs) -> None:
+        """Takes runs that nothing but a larger peak or a coarser step can turn out to be no flat tops.
+
+        They start at `self._joined_at` frames of the recording.
+        """
+
+
+class ClippingMeter(TopMeter[float]):
+    """Share of the samples that lie in flat tops, the worst channel's, 0..1."""
+
+    def __init__(self, sample_rate_hz: int, channels: int) -> None:
+        super().__init__(sample_rate_hz, channels)
+        self._counts: dict[tuple[int, int], Counter[tuple[int, int]]] = {}
+
+    def _keep(self, polarity: int, channel: int, runs: Runs) -> None:
+        lengths = (runs.stop - runs.start).tolist()
         counter = self._counts.setdefault((polarity, channel), Counter())
-        for level, steepness, samples in bins:
+        for level, steepness, samples in zip(level_bins(runs.level), level_bins(runs.steepness), lengths, strict=True):
             counter[level, steepness] += samples
 
     def _conclude(self) -> float:
-        steepest = _bins(np.array([_steepest_smooth(self._bits)]))[0]
+        steepest = level_bins(np.array([steepest_smooth(self._bits)]))[0]
         clipped = np.zeros(self.channels, int)
         for (polarity, channel), counter in self._counts.items():
-            lowest = _bins(self._peaks[polarity, channel : channel + 1])[0] - int(WITHIN_DB * _BINS_PER_DB)
+            lowest = self.lowest_level(polarity, channel)
             for (level, steepness), samples in counter.items():
                 clipped[channel] += samples * (level >= lowest and steepness >= steepest)
         return float(clipped.max() / max(self.frames, 1))
@@ -144,12 +168,13 @@ def _resolution_bits(planes: Samples, at_least: int) -> int:
     return bits
 
 
-def _steepest_smooth(bits: int) -> float:
+def steepest_smooth(bits: int) -> float:
     """What a fall must exceed, over that of a smooth crest, to be that of a flat top."""
     return STEEPER_THAN_SMOOTH * max(float(TOLERANCE), 2.0**-bits if bits < FINE_BITS else 0.0)
 
 
-def _bins(values: Array) -> list[int]:
+def level_bins(values: Array) -> list[int]:
+    """Magnitudes as whole twentieths of a decibel."""
     return np.floor(20 * _BINS_PER_DB * np.log10(values.astype(np.float64))).astype(int).tolist()  # type: ignore[no-any-return]
 
 
@@ -166,7 +191,7 @@ def clipped_share(samples: Samples, sample_rate_hz: int) -> float:
 def flat_tops(samples: Samples, sample_rate_hz: int) -> list[FlatTop]:
     """Where the flat tops are that `clipped_share` counts, by channel and start."""
     columns = samples[:, None] if samples.ndim == 1 else samples
-    steepest = _steepest_smooth(_resolution_bits(columns, 1))
+    steepest = steepest_smooth(_resolution_bits(columns, 1))
     found = []
     for channel, plane in enumerate(np.ascontiguousarray(columns.T, np.float32)):
         for wave in (plane, -plane):
@@ -176,10 +201,10 @@ def flat_tops(samples: Samples, sample_rate_hz: int) -> list[FlatTop]:
     return sorted(found)
 
 
-def _places(runs: _Runs, channel: int, peak: np.float32, steepest: float, longest_samples: int) -> list[FlatTop]:
-    lowest = _bins(np.array([peak]))[0] - int(WITHIN_DB * _BINS_PER_DB)
-    steep_bin = _bins(np.array([steepest]))[0]
+def _places(runs: Runs, channel: int, peak: np.float32, steepest: float, longest_samples: int) -> list[FlatTop]:
+    lowest = level_bins(np.array([peak]))[0] - int(WITHIN_DB * _BINS_PER_DB)
+    steep_bin = level_bins(np.array([steepest]))[0]
     kept = (runs.stop - runs.start <= longest_samples) & (runs.steepness > STEEPER_THAN_SMOOTH * TOLERANCE)
     starts, stops, levels, steepness = (column[kept] for column in runs)
-    rows = zip(starts.tolist(), stops.tolist(), _bins(levels), _bins(steepness), strict=True)
+    rows = zip(starts.tolist(), stops.tolist(), level_bins(levels), level_bins(steepness), strict=True)
     return [FlatTop(channel, a, b) for a, b, level, steep in rows if level >= lowest and steep >= steep_bin]

@@ -9,13 +9,14 @@ square). Where dense music covers the mains' lines all the time, hum is neither 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy.fft import rfft
 
-from models.measures.blocks import Array, Meter, Samples, measured, power_db, within_float32
+from models.measures.blocks import Array, Meter, Samples, Value, measured, power_db, within_float32
 from models.measures.spectrum import DIGITAL_SILENCE, LevelHistogram
 
 WINDOW_S = 4.0
@@ -41,8 +42,8 @@ class Hum:
     frequency_hz: float  #: the fundamental as measured
 
 
-class HumMeter(Meter[Hum | None]):
-    """Mains hum; None if there is none or the recording has less than 10 s of sound."""
+class HumSpectra(Meter[Value]):
+    """Brings a recording down to a slow rate, and hands over the power spectrum of each window."""
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         from scipy.signal import firwin  # here and below, since scipy.signal takes a second to import
@@ -60,7 +61,6 @@ class HumMeter(Meter[Hum | None]):
         self._window = (window * np.sqrt(2 / np.sum(window**2) / self._size)).astype(np.float32)
         self._slow = np.empty((channels, 0), np.float32)
         self._bins = int((HIGHEST_HZ + 10) / self.slow_rate_hz * self._size)
-        self._levels = LevelHistogram(self._bins)
 
     def _fold(self, planes: Samples) -> None:
         self._slow = np.concatenate([self._slow, self._decimated(within_float32(planes))], axis=1)
@@ -85,16 +85,33 @@ class HumMeter(Meter[Hum | None]):
     def _take(self, slow: Samples) -> None:
         parts = slow[:, : self._size // 8 * 8].reshape(self.channels, 8, -1)  # half seconds
         if np.einsum("cps,cps->p", parts, parts).min() <= DIGITAL_SILENCE * slow.size / 8:
-            return  # hum pauses with the sound where silence was edited in
+            self._spectrum(None)  # hum pauses with the sound where silence was edited in
+            return
         spectra = rfft((slow - slow.mean(1, keepdims=True)) * self._window, axis=1)[:, : self._bins]
-        self._levels.add((spectra.real**2 + spectra.imag**2).mean(0))
+        self._spectrum((spectra.real**2 + spectra.imag**2).mean(0))
+
+    @abstractmethod
+    def _spectrum(self, powers: Array | None) -> None:
+        """Takes a window's power spectrum; None for a window with a pause."""
+
+
+class HumMeter(HumSpectra[Hum | None]):
+    """Mains hum; None if there is none or the recording has less than 10 s of sound."""
+
+    def __init__(self, sample_rate_hz: int, channels: int) -> None:
+        super().__init__(sample_rate_hz, channels)
+        self._levels = LevelHistogram(self._bins)
+
+    def _spectrum(self, powers: Array | None) -> None:
+        if powers is not None:
+            self._levels.add(powers)
 
     def _conclude(self) -> Hum | None:
         if self._levels.moments < FEWEST_WINDOWS:
             return None
         still = self._levels.quantile(STILL_QUANTILE)
-        series = [_series(still, self.slow_rate_hz / self._size, mains) for mains in MAINS_HZ]
-        found = [hum for hum in series if hum is not None]
+        by_mains = [series(still, self.slow_rate_hz / self._size, mains) for mains in MAINS_HZ]
+        found = [hum for hum in by_mains if hum is not None]
         return max(found, key=lambda hum: hum.level_dbfs, default=None)
 
 
@@ -106,7 +123,7 @@ class _Line(NamedTuple):
     stands_out: bool
 
 
-def _series(still: Array, bin_hz: float, mains_hz: int) -> Hum | None:
+def series(still: Array, bin_hz: float, mains_hz: int) -> Hum | None:
     """The lines of one mains frequency, None unless two or more stand out and agree on the fundamental."""
     harmonics = range(1, int(HIGHEST_HZ / mains_hz) + 1)
     peaks = [peak for h in harmonics if (peak := _line(still, bin_hz, mains_hz, h)) is not None]

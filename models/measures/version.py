@@ -1,3 +1,4 @@
-"""The version of the measures: another one makes the task `quality` due again everywhere."""
+"""The versions of the measures: another one makes their task due again everywhere."""
 
-VERSION = "1"
+VERSION = "1"  #: of the task `quality`
+DEFECTS_VERSION = "1"  #: of the detector that measures alone make, for the task `defects`

@@ -80,3 +80,38 @@ def test_the_newest_version_of_each_ships(tmp_path):
         path.parent.mkdir(parents=True)
         path.write_text(doubles.card(name=name, version=version).to_json())
     assert [str(path.relative_to(tmp_path)) for path in pretrained(tmp_path)] == ["a/1.2", "b/10"]
+
+
+FUSION = {"high": 0.6, "low": 0.3}
+NOTES = "by event F1 on the validation songs"
+
+
+def finding(*labels, **changes):
+    frames = {"outputs": FRAMES, "frame_hop_samples": 200, "task": "defects", "labels": labels}
+    return spoiled(**{**frames, "thresholds_chosen": NOTES, **changes})
+
+
+def test_a_card_of_a_model_that_finds_defects_has_a_fusion_per_class_or_a_measure():
+    labels = {"name": "click", "fusion": FUSION}, {"name": "hum", "by": "measure:hum"}
+    card = parse_card(finding(*labels), "x")
+    assert card.labels[0].fusion.low == 0.3
+    assert parse_card(card.to_json(), "x") == card
+
+
+@pytest.mark.parametrize(
+    ("labels", "changes", "words"),
+    [
+        ([{"name": "click"}], {}, "label 'click' needs a fusion"),
+        ([{"name": "hum", "by": "measure:hum", "fusion": FUSION}], {}, "label 'hum' needs a fusion if the network"),
+        ([{"name": "hum", "by": "guess"}], {}, "labels[0].by: String should match"),
+        ([{"name": "crack", "fusion": FUSION}], {}, "label 'crack' is no class of defects: click, crackle"),
+        ([{"name": "click", "fusion": {"high": 0.3, "low": 0.6}}], {}, "low 0.6 is above high 0.3"),
+        ([{"name": "click", "fusion": {"hihg": 0.3}}], {}, "hihg is no field of a card; did you mean high?"),
+        ([{"name": "click", "fusion": FUSION}], {"thresholds_chosen": ""}, "thresholds_chosen is missing"),
+        ([{"name": "click", "fusion": FUSION}], {"task": "tags"}, "has a fusion or a measure, and task is not defects"),
+    ],
+)
+def test_what_does_not_fit_in_a_card_for_defects_is_told(labels, changes, words):
+    with pytest.raises(ModelError) as caught:
+        parse_card(finding(*labels, **changes), "x")
+    assert words in str(caught.value)

@@ -1,0 +1,98 @@
+"""What finds defects: the interface, and the detector that measures alone make.
+
+A detector reads a recording in blocks, at its own rate and channels, in memory that does not grow with it. What it
+finds are events of the classes of models/events.py, in order of time. `Measures` is what can be settled without a
+network, class by class; a network joins its events with those of the classes that its card leaves to a measure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from models.events import Event, merged, order
+from models.measures.blocks import Meter
+from models.measures.flat import ClippingFinder
+from models.measures.gaps import GapFinder
+from models.measures.hum_places import HumFinder
+from models.measures.version import DEFECTS_VERSION
+
+BLOCK_S = 10.0
+PACKET_S = 0.026  # of MP3 at 44.1 kHz; other codecs have packets of 20 to 46 ms
+FINDERS: dict[str, type[Meter[tuple[Event, ...]]]] = {
+    "gaps": GapFinder,
+    "clipping": ClippingFinder,
+    "hum": HumFinder,
+}
+
+
+class Audio(Protocol):
+    """Samples that can be read more than once, as transforms/scratch.py holds them."""
+
+    sample_rate_hz: int
+    channels: int
+    frames: int
+
+    def blocks(self, block_frames: int) -> Iterator[npt.NDArray[np.float32]]:
+        """All samples in order, [frames, channels] each."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the decoder says of the file."""
+
+    damaged_at_s: Sequence[float] = ()  #: where packets were refused or missing; the first 100
+    damaged_packets: int = 0  #: how many
+
+
+class Detector(Protocol):
+    """Finds the defects of a recording."""
+
+    @property
+    def name(self) -> str:
+        """Of the model, for the rows that it makes."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Another one makes recordings due again."""
+        ...
+
+    def detect(self, audio: Audio, facts: Facts) -> list[Event]:
+        """The events of one recording, in order of time."""
+        ...
+
+
+class Measures:
+    """The detector that needs no network."""
+
+    name = "defects-measures"
+    version = DEFECTS_VERSION
+
+    def detect(self, audio: Audio, facts: Facts) -> list[Event]:
+        """The events that measures settle, in one pass over the blocks."""
+        meters = [finder(audio.sample_rate_hz, audio.channels) for finder in FINDERS.values()]
+        for block in audio.blocks(round(BLOCK_S * audio.sample_rate_hz)):
+            for meter in meters:
+                meter.add(block)
+        found = [event for meter in meters for event in meter.result()]
+        return sorted(found + damage(facts, audio.frames / audio.sample_rate_hz), key=order)
+
+
+def damage(facts: Facts, duration_s: float) -> list[Event]:
+    """What the decoder refused, packets that follow each other as one event.
+
+    >>> [(e.start_s, e.end_s) for e in damage(Facts(damaged_at_s=(1.0, 1.02), damaged_packets=2), 9.0)]
+    [(1.0, 1.046)]
+    """
+    words = "the decoder refused the packet, or it was missing"
+    packets = [
+        Event("codec_damage", min(at_s, duration_s), min(at_s + PACKET_S, duration_s), None, 1.0, words)
+        for at_s in facts.damaged_at_s
+    ]
+    return [event._replace(end_s=round(event.end_s, 6)) for event in merged(packets, PACKET_S)]

@@ -1,0 +1,79 @@
+"""What all finders share: measures that tell places, over a recording in blocks, with context on both sides.
+
+A finder is a meter whose result is a tuple of events in order of time. It sees each sample once in the core of a
+block, with `context_s` of the recording before and after the core, or what there is of it at the recording's ends.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from models.events import Event, merged
+from models.measures.blocks import Meter, Samples
+
+MOST_EVENTS = 10_000  #: of one class that are kept; a recording with more is told to be full of them
+
+
+class Finder(Meter[tuple[Event, ...]]):
+    """Finds the events of one class. Subclasses look at a block, and may join what they found at the end."""
+
+    name: ClassVar[str]  #: the class of defects
+    context_s: ClassVar[float] = 0.1
+
+    def __init__(self, sample_rate_hz: int, channels: int) -> None:
+        super().__init__(sample_rate_hz, channels)
+        self.context = max(1, round(self.context_s * sample_rate_hz))
+        self.found: list[Event] = []
+        self._held = np.empty((channels, 0), np.float32)
+        self._held_at = 0  # the frame where it starts
+        self._looked = 0  # frames before that were in a core
+
+    def tell(
+        self, start: int, end: int, channel: int | None, score: float, words: str, *, name: str | None = None
+    ) -> None:
+        """Notes an event from frame `start` to `end` (excluded) of the recording, of another class if `name` says."""
+        if len(self.found) < MOST_EVENTS:
+            rate = self.sample_rate_hz
+            score = float(np.clip(score, 0, 1))
+            self.found.append(Event(name or self.name, start / rate, max(start, end) / rate, channel, score, words))
+
+    def _fold(self, planes: Samples) -> None:
+        self._held = np.concatenate([self._held, planes], axis=1)
+        self._take(self._held_at + self._held.shape[1] - self.context)
+
+    def _take(self, until: int) -> None:
+        if until > self._looked:
+            core = slice(self._looked - self._held_at, until - self._held_at)
+            self._look(self._held, core, self._held_at)
+            self._looked = until
+            keep_from = max(0, until - self.context - self._held_at)
+            self._held, self._held_at = self._held[:, keep_from:].copy(), self._held_at + keep_from
+
+    def _conclude(self) -> tuple[Event, ...]:
+        self._take(self._held_at + self._held.shape[1])
+        self._close()
+        return tuple(self._joined(self.found))
+
+    @abstractmethod
+    def _look(self, planes: Samples, core: slice, at: int) -> None:
+        """Tells what starts in `planes[:, core]`; `planes` [channels, frames] begins at frame `at` of the recording."""
+
+    def _close(self) -> None:
+        """Tells what was still open at the end of the recording."""
+
+    def _joined(self, events: Sequence[Event]) -> list[Event]:
+        return merged(events)
+
+
+def rms(planes: Samples) -> float:
+    """Root mean square of all samples, 0 for none."""
+    return float(np.sqrt(np.mean(np.square(planes, dtype=np.float64)))) if planes.size else 0.0
+
+
+def decibels(ratio: float) -> float:
+    """Of a ratio of amplitudes, -200 at the least."""
+    return float(20 * np.log10(max(ratio, 1e-10)))

@@ -1,0 +1,166 @@
+"""Gaps that nobody played: silence or a held value that begins and ends within a millisecond, amid sound.
+
+Sound decays: an instrument or a room takes far longer than a millisecond to fall by 40 dB, and so does a gate's
+release. A gap begins where the level falls below 1 % of that of the 20 ms before, from 10 % or more, within a
+millisecond, and ends as abruptly. A held value is the same sample again for 2 ms or more, away from the crests (those
+are clipping) and not again and again (that is a synthesiser's waveform). What one channel lacks for half a second while
+another goes on is a fault of the channel; a hard stop that nothing follows is an edge cut off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from models.events import Event, merged, runs_of
+from models.measures.blocks import Array, Samples, measured
+from models.measures.finding import Finder, rms
+
+FRAME_S = 0.0005
+BEFORE_FRAMES = 40  # 20 ms
+SHORTEST_FRAMES = 3  # whole frames of a gap of 2 ms
+SHORTEST_HELD_S = 0.002
+LONGEST_S = 10.0  # longer ones are silence between pieces
+FAINTEST = 10 ** (-50 / 20)  # of the sound before and after
+HARD, QUIET, RESUMED = 0.1, 0.01, 0.03  # of the level before
+CHANNEL_FAULT_S = 0.5
+MOST_HELD_PER_S = 3
+SAME_S = 0.001
+
+
+class _Gap(NamedTuple):
+    start: int  # frame of the recording
+    level: float  # root mean square of the 20 ms before
+    others: bool  # whether another channel goes on meanwhile
+
+
+class GapFinder(Finder):
+    """Dropouts, with faults of channels and cut ends that show as gaps."""
+
+    name = "dropout"
+    context_s = 0.2
+
+    def __init__(self, sample_rate_hz: int, channels: int) -> None:
+        super().__init__(sample_rate_hz, channels)
+        self._hop = max(4, round(FRAME_S * sample_rate_hz))
+        self._open: list[_Gap | None] = [None] * channels
+
+    def _look(self, planes: Samples, core: slice, at: int) -> None:
+        for channel in range(self.channels):
+            self._gaps(planes, channel, core, at)
+            self._held_values(planes[channel], channel, core, at)
+
+    def _gaps(self, planes: Samples, channel: int, core: slice, at: int) -> None:
+        """Follows an open gap, and those that start in the core."""
+        wave, hop = planes[channel], self._hop
+        frames = np.abs(wave[: len(wave) // hop * hop]).reshape(-1, hop)
+        peaks, before = frames.max(1, initial=0.0), _level_before(frames)
+        open_gap, reached = self._open[channel], 0
+        if open_gap is not None:
+            reached = self._follow(planes, channel, open_gap, peaks, core.start // hop, at)
+        for start in _starts(peaks, before):
+            inside = core.start <= start * hop < core.stop
+            if inside and start >= reached and self._open[channel] is None:
+                first = self._first_quiet(wave, start, float(before[start]))
+                gap = _Gap(at + first, float(before[start]), self._others(planes, channel, first, before[start]))
+                reached = self._follow(planes, channel, gap, peaks, start, at)
+
+    def _first_quiet(self, wave: Samples, frame: int, level: float) -> int:
+        begin = max(0, frame - 2) * self._hop
+        loud = np.flatnonzero(np.abs(wave[begin : frame * self._hop]) > 2 * QUIET * level)
+        return begin + (int(loud[-1]) + 1 if len(loud) else 0)
+
+    def _others(self, planes: Samples, channel: int, start: int, level: float) -> bool:
+        rest = np.delete(planes[:, start : start + self.context // 2], channel, axis=0)
+        return any(rms(other) > max(HARD * level, FAINTEST) for other in rest)
+
+    def _follow(self, planes: Samples, channel: int, gap: _Gap, peaks: Array, start: int, at: int) -> int:
+        """Ends `gap` where sound resumes, or leaves it open; the frame up to which it was followed."""
+        resumed = np.flatnonzero(peaks[start:] > RESUMED * gap.level)
+        if not len(resumed):
+            self._open[channel] = gap
+            return len(peaks)
+        self._open[channel] = None
+        frame = start + int(resumed[0])
+        wave = planes[channel, frame * self._hop :]
+        first = int(np.argmax(np.abs(wave) > 2 * QUIET * gap.level))
+        self._end(gap, channel, at + frame * self._hop + first, wave[first:])
+        return frame
+
+    def _end(self, gap: _Gap, channel: int, end: int, after: Samples) -> None:
+        level = rms(after[: BEFORE_FRAMES * self._hop])
+        hard = float(np.abs(after[: 2 * self._hop]).max(initial=0.0)) >= HARD * level
+        length_s = (end - gap.start) / self.sample_rate_hz
+        if not hard or level < max(FAINTEST, HARD / 2 * gap.level) or length_s > LONGEST_S:
+            return
+        name = "channel_fault" if gap.others and length_s >= CHANNEL_FAULT_S else None
+        self.tell(gap.start, end, channel, 0.95, f"silence of {1000 * length_s:.1f} ms with hard edges", name=name)
+
+    def _held_values(self, wave: Samples, channel: int, core: slice, at: int) -> None:
+        shortest = max(8, round(SHORTEST_HELD_S * self.sample_rate_hz))
+        runs = [(a, b + 1) for a, b in runs_of(np.diff(wave) == 0) if b - a >= shortest and core.start <= a < core.stop]
+        held = [(a, b) for a, b in runs if self._is_held(wave, a, b)]
+        if len(held) <= MOST_HELD_PER_S * max(1.0, (core.stop - core.start) / self.sample_rate_hz):
+            for a, b in held:
+                words = f"one value held for {1000 * (b - a) / self.sample_rate_hz:.1f} ms"
+                self.tell(at + a, at + b, channel, 0.95, words)
+
+    def _is_held(self, wave: Samples, start: int, stop: int) -> bool:
+        reach = BEFORE_FRAMES * self._hop
+        around = np.concatenate([wave[max(0, start - reach) : start], wave[stop : stop + reach]])
+        level, value = rms(around), abs(float(wave[start]))
+        edge = float(np.abs(np.diff(wave[max(0, start - 2) : start + 1])).max(initial=0.0))
+        jump = abs(float(wave[stop] - wave[start])) if stop < len(wave) else 0.0
+        crest = value > 0.8 * float(np.abs(around).max(initial=0.0))
+        return level > FAINTEST and value > HARD * level and not crest and max(jump, edge) > 0.02 * level
+
+    def _close(self) -> None:
+        for channel, gap in enumerate(self._open):
+            if gap is None:
+                continue
+            if gap.others:
+                self.tell(gap.start, self.frames, channel, 0.95, "the channel stops for good", name="channel_fault")
+            elif all(self._open):
+                self.tell(gap.start, gap.start, None, 0.9, "the sound stops within a millisecond", name="abrupt_edge")
+
+    def _joined(self, events: Sequence[Event]) -> list[Event]:
+        """Gaps that all channels have at once are told once."""
+        told: list[Event] = []
+        for event in merged(events):
+            twins = [e for e in events if e.name == event.name and _same(e, event)]
+            everywhere = len({e.channel for e in twins}) >= self.channels
+            told.append(event._replace(channel=None) if everywhere else event)
+        return merged(told, SAME_S)
+
+
+def _same(one: Event, other: Event) -> bool:
+    return abs(one.start_s - other.start_s) <= SAME_S and abs(one.end_s - other.end_s) <= 2 * SAME_S
+
+
+def _level_before(frames: Samples) -> Array:
+    """Root mean square of the BEFORE_FRAMES before each frame; 0 where there are fewer than a tenth of them."""
+    powers = np.concatenate([[0.0], np.cumsum(np.mean(np.square(frames, dtype=np.float64), axis=1))])
+    here = np.arange(len(frames))
+    first = np.maximum(0, here - BEFORE_FRAMES)
+    count = np.maximum(here - first, 1)
+    level = np.sqrt(np.maximum(powers[here] - powers[first], 0) / count)
+    return np.where(here - first >= BEFORE_FRAMES // 10, level, 0.0)
+
+
+def _starts(peaks: Array, before: Array) -> list[int]:
+    """Frames from which on it is quiet, and before which it was not."""
+    quiet = peaks <= QUIET * before
+    lasting = quiet.copy()
+    for later in range(1, SHORTEST_FRAMES):
+        lasting[: len(quiet) - later] &= peaks[later:] <= QUIET * before[: len(quiet) - later]
+        lasting[len(quiet) - later :] = False
+    recent = np.maximum(np.r_[0, peaks[:-1]], np.r_[0, 0, peaks[:-2]])[: len(peaks)]
+    first = lasting & ~np.r_[False, lasting[:-1]]
+    return np.flatnonzero(first & (recent >= HARD * before) & (before > FAINTEST)).tolist()
+
+
+def find_gaps(samples: Samples, sample_rate_hz: int) -> tuple[Event, ...]:
+    """Gaps of a whole recording, [frames] or [frames, channels]."""
+    return measured(GapFinder, samples, sample_rate_hz)

@@ -1,0 +1,154 @@
+"""`songscan gate FILE...`: refuses defective files before they enter the library.
+
+Exit status: 0 all pass, 1 any is rejected, 3 any is unreadable (told even if others are rejected), 2 misuse. Files are
+decoded in a child process like those of a scan, one after the other. No Beam here: an upload hook waits for the start.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.defects import Facts, Measures
+from models.events import Event
+from models.measures.quality import QualityMeter
+from pipelines.outcome import DONE, FAILED
+from transforms.child import DecoderProcess
+from transforms.errors import MisuseError, RunError, TrackError
+from transforms.policy import Objection, Policy, default_policy, judge, read_policy
+from transforms.scratch import Scratch
+
+UNREADABLE = 3
+STDIN = "-"
+BLOCK_S = 10.0
+MOST_TOLD = 100  #: stretches of one reason that are told
+
+Print = Callable[[str], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What becomes of one file."""
+
+    file: str
+    verdict: str  #: accepted, rejected, unreadable
+    reasons: tuple[Objection, ...] = ()
+    error: str = ""  #: why it is unreadable
+    advice: str = ""
+    duration_s: float | None = None
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        told: dict[str, Any] = {"file": self.file, "verdict": self.verdict, "duration_s": self.duration_s}
+        told["reasons"] = [_reason(objection) for objection in self.reasons]
+        if self.error:
+            told |= {"error": self.error, "advice": self.advice}
+        return json.dumps(told, ensure_ascii=True)  # names that are no Unicode must not break the reader
+
+
+def gate(files: Sequence[str], *, policy_file: str | None, as_json: bool, print_line: Print) -> int:
+    """Judges `files` and tells each in a line or more; the exit status.
+
+    Args:
+        files: paths; `-` is standard input.
+        policy_file: TOML; the policy that ships if None.
+
+    Raises:
+        MisuseError: if the policy is not right, or standard input is asked for twice.
+        RunError: if there is no room for the samples, or the decoder does not start.
+    """
+    if files.count(STDIN) > 1:
+        raise MisuseError("`-` is given twice: standard input can be read once", "give the other file by its name")
+    policy = default_policy() if policy_file is None else read_policy(Path(policy_file))
+    verdicts = set()
+    with DecoderProcess() as decoder:
+        for file in files:
+            judgement = judge_file(file, policy, decoder)
+            verdicts.add(judgement.verdict)
+            print_line(judgement.to_json() if as_json else words(judgement))
+            sys.stdout.flush()
+    return UNREADABLE if "unreadable" in verdicts else FAILED if "rejected" in verdicts else DONE
+
+
+def judge_file(file: str, policy: Policy, decoder: DecoderProcess) -> Judgement:
+    """What becomes of one file."""
+    try:
+        with _opened(file, decoder) as scratch:
+            reasons = judge_samples(scratch, policy)
+            return Judgement(
+                file=file,
+                verdict="rejected" if reasons else "accepted",
+                reasons=reasons,
+                duration_s=scratch.frames / scratch.sample_rate_hz,
+            )
+    except TrackError as error:
+        return Judgement(file=file, verdict="unreadable", error=error.message, advice=error.advice)
+
+
+def judge_samples(scratch: Scratch, policy: Policy) -> tuple[Objection, ...]:
+    """The reasons of `policy` against a decoded recording; none: it is let in."""
+    decoded = scratch.decoded
+    facts = Facts(damaged_at_s=decoded.damaged_at_s, damaged_packets=decoded.damaged_packets)
+    events = Measures().detect(scratch, facts) if policy.defects else []
+    measures = None
+    if policy.quality:
+        meter = QualityMeter(scratch.sample_rate_hz, scratch.channels)
+        for block in scratch.blocks(round(BLOCK_S * scratch.sample_rate_hz)):
+            meter.add(block)
+        measures = meter.result()
+    return tuple(judge(policy, events, scratch.frames / scratch.sample_rate_hz, measures))
+
+
+def _opened(file: str, decoder: DecoderProcess) -> Scratch:
+    """The samples of `file`, or of what comes by standard input: decoders seek, so that is written down first."""
+    if file != STDIN:
+        return decoder.decode(os.path.abspath(os.path.expanduser(file)))
+    try:
+        with tempfile.NamedTemporaryFile(prefix="songscan-stdin-") as copy:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+            copy.flush()
+            return decoder.decode(copy.name)
+    except OSError as error:
+        raise RunError(
+            f"standard input cannot be kept in {tempfile.gettempdir()}: {error.strerror}", "TMPDIR names another folder"
+        ) from error
+
+
+def words(judgement: Judgement) -> str:
+    """A judgement for people: a line for the file, and one for each reason."""
+    file = judgement.file.encode(errors="backslashreplace").decode()
+    lines = [f"{judgement.verdict}  {file}"]
+    lines += [f"    {objection.words}{_places(objection.stretches)}" for objection in judgement.reasons]
+    if judgement.error:
+        lines.append(f"    {judgement.error}. {judgement.advice}".rstrip(". "))
+    return "\n".join(lines)
+
+
+def _places(stretches: Sequence[Event], most: int = 5) -> str:
+    if not stretches:
+        return ""
+    told = ", ".join(f"{event.start_s:.3f}" for event in stretches[:most])
+    return f"; at {told}{' ...' if len(stretches) > most else ''} s"
+
+
+def _reason(objection: Objection) -> dict[str, Any]:
+    told = {field.name: getattr(objection, field.name) for field in dataclasses.fields(objection)}
+    stretches = [_stretch(event) for event in objection.stretches[:MOST_TOLD]]
+    return {**told, "stretches": stretches, "count": len(objection.stretches)}
+
+
+def _stretch(event: Event) -> dict[str, Any]:
+    return {
+        "start_s": round(event.start_s, 6),
+        "end_s": round(event.end_s, 6),
+        "channel": event.channel,
+        "score": round(event.score, 4),
+    }

@@ -1,0 +1,22 @@
+"""The command line of `songscan gate`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+Command = Callable[[str, object, str], argparse.ArgumentParser]
+
+
+def add_command(command: Command) -> None:
+    """Adds it by `command`, which takes a name, what runs it, and what it does in words."""
+    sub = command("gate", _gate, "Refuse defective files. Exit status: 0 all pass, 1 any rejected, 3 any unreadable.")
+    sub.add_argument("files", metavar="FILE", nargs="+", help="audio files; - is standard input")
+    sub.add_argument("--policy", metavar="TOML", help="what is refused, instead of transforms/policies/default.toml")
+    sub.add_argument("--json", action="store_true", help="a line of JSON for each file, with reasons and times")
+
+
+def _gate(args: argparse.Namespace) -> int:
+    from pipelines.gate import gate
+
+    return gate(args.files, policy_file=args.policy, as_json=args.json, print_line=print)
