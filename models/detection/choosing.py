@@ -1,0 +1,131 @@
+"""Fusions from frames to events, chosen class by class on held-out music, where the injector knows the places.
+
+Conventions. A trial is a recording with one defect, or without any: probabilities [frames, classes] of the network, and
+the true events. For each class the fusion is taken that has the best mean of event F1 and segment F1 on the trials of
+that class (all strengths together), less PER_ALARM for every event told in trials that hold no defect; of equally good
+ones, that with the highest threshold. Places are used here and nowhere in training.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.defect_clips import excerpt
+from models.degrade import degrade
+from models.degrade.negatives import NEGATIVES, negative
+from models.detection.clips import HEARD
+from models.detection.detector import moments
+from models.detection.network import HOP, RATE_HZ
+from models.event_metrics import Counts, event_counts, segment_counts
+from models.events import CLASSES, IMPULSIVE, Event, Fusion, fuse
+from models.mixing import Library
+
+FloatArray = npt.NDArray[np.float32]
+HOP_S = HOP / RATE_HZ
+TRIAL_S = 24.0
+PER_ALARM = 0.05  #: of F1, for an event in trials without a defect
+MEDIANS_S = (0.0, 0.05, 0.11, 0.31, 0.71, 1.51)
+HIGHS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+LOWS = (1.0, 0.6, 0.3, 0.1)  #: of high
+MERGES_S = (0.0, 0.1, 0.5)
+SHORTEST_S = (0.0, 0.05, 0.2, 1.0)
+APART_S = (0.02, 0.05)  #: moments of impulsive classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """What is to be tried."""
+
+    samples: FloatArray  #: [frames, channels] at RATE_HZ
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What the network made of a recording."""
+
+    scores: FloatArray  #: [frames, classes]
+    events: tuple[Event, ...]
+
+    @property
+    def duration_s(self) -> float:
+        """Length, seconds."""
+        return len(self.scores) * HOP_S
+
+
+def recordings(library: Library, each: int, seed: int) -> Iterator[Recording]:
+    """Of the songs in `library`: `each` with every class, from faint to strong; all of them clean; and with effects."""
+    parts = [(song, name) for song in library.songs for name in song.parts if name != "noise"]
+    lengths = np.array([len(library.part(*part)[0]) for part in parts], float)
+
+    def drawn(rng: np.random.Generator) -> FloatArray:
+        samples, _ = library.part(*parts[rng.choice(len(parts), p=lengths / lengths.sum())])
+        return excerpt(np.asarray(samples), RATE_HZ, TRIAL_S, rng)
+
+    for (column, name), number in itertools.product(enumerate(HEARD), range(each)):
+        rng = np.random.default_rng([seed, 1, column, number])
+        music = drawn(rng)
+        while name == "channel_fault" and music.shape[1] < 2:
+            music = drawn(rng)
+        degraded = degrade(music, RATE_HZ, name, 0.2 + 0.8 * (number + 0.5) / each, rng)
+        told = tuple(Event(e.name, e.start_s, e.end_s, e.channel) for e in degraded.events)
+        yield Recording(samples=degraded.samples, events=told)
+    for part in parts:
+        yield Recording(samples=np.asarray(library.part(*part)[0], np.float32), events=())
+    for column, effect in enumerate(NEGATIVES):
+        for number in range(-(-each // 4)):
+            rng = np.random.default_rng([seed, 2, column, number])
+            yield Recording(samples=negative(drawn(rng), RATE_HZ, effect, rng), events=())
+
+
+def choose(trials: Sequence[Trial], name: str) -> tuple[Fusion, float, int]:
+    """The fusion of the class `name`, the mean F1 that it has on `trials`, and its events in those without a defect."""
+    column = CLASSES.index(name)
+    own = [trial for trial in trials if any(event.name == name for event in trial.events)]
+    clean = [trial for trial in trials if not trial.events]
+    best: tuple[float, float, Fusion, float, int] | None = None
+    for candidate in _candidates(name):
+        f1 = _f1(own, column, candidate)
+        if best is not None and f1 < best[0]:
+            continue
+        alarms = sum(len(told(trial, column, candidate)) for trial in clean)
+        key = (f1 - PER_ALARM * alarms, candidate.high)
+        if best is None or key > best[:2]:
+            best = (*key, candidate, f1, alarms)
+    assert best is not None
+    return best[2:]
+
+
+def _candidates(name: str) -> Iterator[Fusion]:
+    if name in IMPULSIVE:
+        for high, apart_s in itertools.product(HIGHS, APART_S):
+            yield Fusion(high=high, low=high, merge_s=apart_s)
+        return
+    for median_s, high, low, merge_s, shortest_s in itertools.product(MEDIANS_S, HIGHS, LOWS, MERGES_S, SHORTEST_S):
+        if not (merge_s == 0 and shortest_s == 1.0):
+            low_at = round(high * low, 4)
+            yield Fusion(median_s=median_s, high=high, low=low_at, merge_s=merge_s, shortest_s=shortest_s)
+
+
+def told(trial: Trial, column: int, fusion: Fusion) -> list[Event]:
+    """The events of one class that `fusion` makes of a trial."""
+    scores = trial.scores[:, column]
+    if scores.max(initial=0) < fusion.high:
+        return []
+    name = CLASSES[column]
+    segments = (moments if name in IMPULSIVE else fuse)(scores, HOP_S, fusion)
+    return [Event(name, start_s, end_s, None, score) for start_s, end_s, score in segments]
+
+
+def _f1(trials: Sequence[Trial], column: int, fusion: Fusion) -> float:
+    events, segments = Counts(), Counts()
+    for trial in trials:
+        found = told(trial, column, fusion)
+        events = events.plus(event_counts(trial.events, found))
+        segments = segments.plus(segment_counts(trial.events, found, trial.duration_s))
+    return float(np.nan_to_num((events.f1 + segments.f1) / 2))

@@ -1,0 +1,105 @@
+"""Training the detector: the recipe that models/train.py takes.
+
+Conventions. As models/detection/network.py. Training reads labels of clips; nothing here knows where defects are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from models.configs import Count, config
+from models.detection.clips import HEARD, ClipsConfig
+from models.detection.network import NetworkConfig, loss, network, pooled
+from models.detection.pool import Pool
+from models.event_metrics import roc_auc
+from models.events import CLASSES
+from models.layouts import Song, held_out
+
+FloatArray = npt.NDArray[np.float32]
+
+AT_ONCE = 20  #: clips that are evaluated together
+
+
+@config
+class DetectionConfig:
+    """What is trained on what.
+
+    Args:
+        clips: how they are made; `count` of them for training, `measured` of held-out songs.
+        held_out: groups whose names begin so are not trained on, but measured with.
+        kept_away: groups whose names begin so are neither trained on nor measured with: for tests afterwards.
+        workers: processes that make clips.
+    """
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    clips: ClipsConfig = field(default_factory=ClipsConfig)
+    count: Count = 5000
+    measured: Count = 500
+    held_out: tuple[str, ...] = ("validation", "amy")
+    kept_away: tuple[str, ...] = ("test",)
+    workers: Count = 2
+
+
+class Detection:
+    """The recipe by which models/train.py trains a detector.
+
+    Args:
+        songs: clean music; those held out are not trained on.
+        cache: folder for decoded songs and for features.
+        seed: of all choices.
+
+    Raises:
+        DataError: if there is nothing to train on.
+    """
+
+    monitor = "auc"
+
+    def __init__(self, songs: Sequence[Song], settings: DetectionConfig, cache: Path, seed: int = 0) -> None:
+        self.settings = settings
+        self._seed = seed
+        known = [song for song in songs if not song.group.startswith(settings.kept_away or ("\0",))]
+        trained, measured = held_out(known, settings.held_out)
+        self._pool = self._made(trained, cache, settings.count, seed)
+        self._measured = self._made(measured, cache, settings.measured, seed + 1) if measured else None
+
+    def _made(self, songs: Sequence[Song], cache: Path, count: int, seed: int) -> Pool:
+        settings = self.settings
+        return Pool(songs, settings.clips, cache, count=count, seed=seed, workers=settings.workers)
+
+    def network(self) -> keras.Model:
+        """Untrained."""
+        return network(self.settings.network)
+
+    def example(self, step: int, place: int) -> tuple[FloatArray, FloatArray]:
+        """Features of a clip [FRAMES, FEATURES], and its labels [classes]."""
+        number = int(np.random.default_rng([self._seed, step, place]).integers(len(self._pool)))
+        return self._pool.features(number), self._pool.labels[number]
+
+    def loss(self, outputs: Any, targets: Any) -> Any:
+        """See models/detection/network.py."""
+        return loss(outputs, targets)
+
+    def evaluate(self, predict: Callable[[FloatArray], FloatArray]) -> dict[str, float]:
+        """Held-out clips, all strengths together: area under the ROC curve of each class, and their mean, `auc`."""
+        if self._measured is None:
+            return {}
+        told = []
+        for first in range(0, len(self._measured), AT_ONCE):
+            numbers = range(first, min(first + AT_ONCE, len(self._measured)))
+            frames = predict(np.stack([self._measured.features(number) for number in numbers]))
+            told.append(keras.ops.convert_to_numpy(pooled(frames)))
+        scores = np.concatenate(told)
+        areas = {f"auc {name}": self._area(scores, CLASSES.index(name)) for name in HEARD}
+        there = [area for area in areas.values() if np.isfinite(area)]
+        return {self.monitor: float(np.mean(there)), **areas} if there else {}
+
+    def _area(self, scores: FloatArray, column: int) -> float:
+        assert self._measured is not None
+        return roc_auc(self._measured.labels[:, column] > 0, scores[:, column])
