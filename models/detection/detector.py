@@ -5,6 +5,8 @@ Conventions. As models/defects.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from models.apply import Outputs, apply
 from models.audio import converted, converted_frames
 from models.card import Label
@@ -12,6 +14,20 @@ from models.defects import BLOCK_S, Audio, Facts, Measures
 from models.events import IMPULSIVE, Event, Fusion, fuse, merged, peaks
 from models.model import Model
 from models.windows import FloatArray
+
+
+class Heard:
+    """Samples at hand, [frames, channels], as models.defects.Audio."""
+
+    def __init__(self, samples: FloatArray, sample_rate_hz: int) -> None:
+        self._samples = samples
+        self.sample_rate_hz = sample_rate_hz
+        self.frames, self.channels = samples.shape
+
+    def blocks(self, block_frames: int) -> Iterator[FloatArray]:
+        """All samples in order, [frames, channels] each."""
+        for start in range(0, self.frames, block_frames):
+            yield self._samples[start : start + block_frames]
 
 
 class NetworkDetector:

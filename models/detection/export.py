@@ -52,16 +52,9 @@ def card(
     version: str,
     licences: Licences,
     metrics: Sequence[Metric],
-    settled: Mapping[str, Fusion | str],
-    *,
-    thresholds_chosen: str,
     trained_by: str = "",
 ) -> ModelCard:
-    """The card of a detector.
-
-    Args:
-        settled: by class, its fusion, or the name of the measure that settles it (`measure:NAME`).
-    """
+    """The card of a detector whose fusions are still to be chosen."""
     return ModelCard(
         name=name,
         version=version,
@@ -76,10 +69,21 @@ def card(
         hop_samples=(FRAMES - OVERLAP) * HOP,
         frame_hop_samples=HOP,
         device_batch=4,
-        labels=tuple(_label(name, settled[name]) for name in CLASSES),
-        thresholds_chosen=thresholds_chosen,
+        labels=tuple(Label(name=name, fusion=Fusion()) for name in CLASSES),
+        thresholds_chosen="not chosen yet",
         metrics=tuple(metrics),
         trained_by=trained_by,
+    )
+
+
+def settled(its: ModelCard, how: Mapping[str, Fusion | str], words: str) -> ModelCard:
+    """The card with the fusion of each class, or the name of the measure that settles it (`measure:NAME`).
+
+    Args:
+        words: how they were chosen.
+    """
+    return its.model_copy(
+        update={"labels": tuple(_label(name, how[name]) for name in CLASSES), "thresholds_chosen": words}
     )
 
 

@@ -16,14 +16,17 @@ import numpy.typing as npt
 
 from models.configs import Count, config
 from models.detection.clips import HEARD, ClipsConfig
-from models.detection.network import NetworkConfig, loss, network, pooled
+from models.detection.network import BANDS, RATE_HZ, NetworkConfig, loss, network, pooled
 from models.detection.pool import Pool
 from models.event_metrics import roc_auc
 from models.events import CLASSES
 from models.layouts import Song, held_out
+from models.mixing import Library
 
 FloatArray = npt.NDArray[np.float32]
 
+LEFT_TO_MEASURES = {"abrupt_edge": "edges"}
+KNOTS, COLOUR = 6, 0.3  #: of a random curve over the bands, tens of decibels
 AT_ONCE = 20  #: clips that are evaluated together
 
 
@@ -36,15 +39,19 @@ class DetectionConfig:
         held_out: groups whose names begin so are not trained on, but measured with.
         kept_away: groups whose names begin so are neither trained on nor measured with: for tests afterwards.
         workers: processes that make clips.
+        trials: recordings with each class, for which fusions are chosen.
+        measures: classes that are left to measures, with the names of those.
     """
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     clips: ClipsConfig = field(default_factory=ClipsConfig)
     count: Count = 5000
-    measured: Count = 500
+    measured: Count = 400
     held_out: tuple[str, ...] = ("validation", "amy")
     kept_away: tuple[str, ...] = ("test",)
     workers: Count = 2
+    trials: Count = 16
+    measures: dict[str, str] = field(default_factory=lambda: dict(LEFT_TO_MEASURES))
 
 
 class Detection:
@@ -66,6 +73,7 @@ class Detection:
         self._seed = seed
         known = [song for song in songs if not song.group.startswith(settings.kept_away or ("\0",))]
         trained, measured = held_out(known, settings.held_out)
+        self.held_out = Library(measured, cache, RATE_HZ)  #: songs to measure with
         self._pool = self._made(trained, cache, settings.count, seed)
         self._measured = self._made(measured, cache, settings.measured, seed + 1) if measured else None
 
@@ -78,9 +86,13 @@ class Detection:
         return network(self.settings.network)
 
     def example(self, step: int, place: int) -> tuple[FloatArray, FloatArray]:
-        """Features of a clip [FRAMES, FEATURES], and its labels [classes]."""
-        number = int(np.random.default_rng([self._seed, step, place]).integers(len(self._pool)))
-        return self._pool.features(number), self._pool.labels[number]
+        """Features of a clip [FRAMES, FEATURES], its mel spectrum coloured by chance, and its labels [classes]."""
+        rng = np.random.default_rng([self._seed, step, place])
+        number = int(rng.integers(len(self._pool)))
+        features = self._pool.features(number)
+        colour = np.interp(np.linspace(0, 1, BANDS), np.linspace(0, 1, KNOTS), rng.normal(0, COLOUR, KNOTS))
+        features[:, :BANDS] += colour.astype(np.float32)
+        return features, self._pool.labels[number]
 
     def loss(self, outputs: Any, targets: Any) -> Any:
         """See models/detection/network.py."""
