@@ -2,6 +2,7 @@
 #
 #   make scan [CATALOGUE=folder] [OUTPUT=folder] [FLAGS="..."]    scan a folder, or a demonstration catalogue
 #   make test                                                    set up and run the tests
+#   make test-flink                                              the tests on a real Flink cluster (Java 17; fetches 313 MB)
 #   make check                                                   format, lint, types, tests: before every commit
 #   make bench                                                   measure, and write bench/RESULTS.md
 #   make lock                                                    resolve the lock files anew from setup.py
@@ -18,12 +19,15 @@ MUSICNN := .cache/musicnn
 BQEMULATOR := .cache/bqemulator
 MODELS := models/pretrained/.built
 
+FLINK := .cache/flink
+FLINK_JOB_SERVER ?= .cache/beam-runners-flink-2.2-job-server-2.77.0.jar
+
 AIRFLOW := .venv-airflow
 DEVICE ?= cpu
 LOCK = $(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-emit-find-links \
-	--generate-hashes --custom-compile-command "make lock" setup.py
+	--generate-hashes --custom-compile-command "make lock"
 
-.PHONY: setup scan test check bench lock test-image test-airflow
+.PHONY: setup scan test check bench lock test-image test-airflow test-flink
 
 setup: $(READY) $(MODELS)
 
@@ -67,10 +71,23 @@ else
 endif
 	$(BIN)/songscan show "$(OUTPUT)"
 
-test: setup
+test: setup $(BQEMULATOR)/.ready
 	$(BIN)/python -m pytest -n auto
 
-check: setup
+$(FLINK)/.ready: requirements-flink.lock | $(READY)
+	rm -rf $(FLINK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(FLINK) -r requirements-flink.lock
+	@touch $@
+
+# Without Beam's job server the tests that go through Beam's Flink runner cannot be run, and the target fails in the end.
+test-flink: setup $(FLINK)/.ready
+	@command -v javac >/dev/null || { echo "this needs a JDK, 17 or newer; on Debian: apt-get install openjdk-17-jdk-headless"; exit 1; }
+	test -e $(FLINK_JOB_SERVER) || mvn --batch-mode --quiet dependency:copy -DoutputDirectory=.cache \
+		-Dartifact=org.apache.beam:beam-runners-flink-2.2-job-server:2.77.0 || echo "Maven did not give Beam's Flink job server"
+	SONGSCAN_FLINK=$(FLINK)/pyflink SONGSCAN_FLINK_JOB_SERVER=$$(ls $(FLINK_JOB_SERVER) 2>/dev/null) $(BIN)/python -m pytest -n0 -rs tests/flink
+	@test -e $(FLINK_JOB_SERVER) || { echo "not tried: Beam's Flink runner, for want of its job server (make test-flink FLINK_JOB_SERVER=JAR)"; exit 1; }
+
+check: setup $(BQEMULATOR)/.ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -82,10 +99,11 @@ bench: setup
 # For development; and of that, at the same versions, what an image needs, and what CUDA adds to it.
 lock:
 	$(BIN)/python -m pip install --quiet uv
-	$(LOCK) --extra dev --extra training --output-file requirements.lock
-	$(LOCK) --constraint requirements.lock --output-file requirements-runtime.lock
-	$(LOCK) --constraint requirements-runtime.lock --extra gpu --output-file requirements-cuda.lock \
+	$(LOCK) setup.py --extra dev --extra training --output-file requirements.lock
+	$(LOCK) setup.py --constraint requirements.lock --output-file requirements-runtime.lock
+	$(LOCK) setup.py --constraint requirements-runtime.lock --extra gpu --output-file requirements-cuda.lock \
 		$$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements-runtime.lock)
+	$(LOCK) requirements-bqemulator.in --output-file requirements-bqemulator.lock
 
 test-image: setup
 	SONGSCAN_TEST_IMAGE=$(DEVICE) $(BIN)/python -m pytest -n0 -s tests/deploy/test_image_replayed.py

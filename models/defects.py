@@ -16,9 +16,11 @@ import numpy.typing as npt
 
 from models.events import Event, merged, order
 from models.measures.blocks import Meter
+from models.measures.clicks import ClickFinder
 from models.measures.flat import ClippingFinder
 from models.measures.gaps import GapFinder
 from models.measures.hum_places import HumFinder
+from models.measures.static import StaticFinder
 from models.measures.version import DEFECTS_VERSION
 
 BLOCK_S = 10.0
@@ -27,6 +29,8 @@ FINDERS: dict[str, type[Meter[tuple[Event, ...]]]] = {
     "gaps": GapFinder,
     "clipping": ClippingFinder,
     "hum": HumFinder,
+    "clicks": ClickFinder,
+    "static": StaticFinder,
 }
 
 

@@ -8,6 +8,7 @@ or than the card has if that is a number, or than answered before, ends the run.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Generator, Iterable, Mapping
 from typing import Any
@@ -58,9 +59,10 @@ class ServedModel(Model):
     def answers(self, calls: Iterable[Tensors]) -> Generator[Tensors, None, None]:
         """See `Model`."""
         requests = (self._request(feeds) for feeds in calls)
-        for answer in self._connection.answers(self._stub.Predict, requests):
-            self._check_version(answer.model_spec)
-            yield self._tensors(answer)
+        with contextlib.closing(self._connection.answers(self._stub.Predict, requests)) as answers:
+            for answer in answers:
+                self._check_version(answer.model_spec)
+                yield self._tensors(answer)
 
     def _signatures(self) -> Mapping[str, Any]:
         request = GetModelMetadataRequest(model_spec=self._spec(), metadata_field=["signature_def"])

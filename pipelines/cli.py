@@ -7,7 +7,7 @@
     songscan schema                         what the tables and columns mean
     songscan publish OUTPUT bq://P.DATASET  bring what was found into BigQuery
     songscan models                         which models there are; check one of your own, build those that are known
-    songscan gate FILE...                   refuse defective files; exit status 1: rejected, 3: unreadable
+    songscan gate FILE...                   refuse defective files
     songscan separate FILE OUTDIR           one file to its accompaniment and its vocals
     songscan train separator                train a network from data in the field's layouts
     songscan synthesise MIDI_FOLDER OUT     make songs to train a separator on

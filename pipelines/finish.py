@@ -23,14 +23,15 @@ from transforms.records import Run
 from transforms.summary import summarise, write_summary
 
 
-def finish(_: object, settings: ScanSettings, run_id: str, parts: Iterable[str] = ()) -> str:
+def finish(_: object, settings: ScanSettings, run_id: str, alone: bool, parts: Iterable[str] = ()) -> str:
     """Counts and tells what the run has done; the run's status.
 
     Args:
+        alone: nobody waits for the job, whose state has to tell what an exit status would.
         parts: names of the parts written: once they are there, all is written.
 
     Raises:
-        RunError: if tracks got lost, or more failed than may: the job fails by that, with all that it did kept.
+        RunError: if tracks got lost; or, `alone`, if more failed than may: all that was done is kept.
     """
     with tempfile.TemporaryDirectory(prefix="songscan-end-") as folder:
         session, plan = read_brief(settings, run_id, folder)
@@ -46,7 +47,7 @@ def finish(_: object, settings: ScanSettings, run_id: str, parts: Iterable[str] 
     words = too_many_failed(told, settings.max_failed_fraction)
     if not words and settings.fail_on_drift and drift.flags:
         words = "the night differs from those before it, and --fail_on_drift is set"
-    if words:
+    if words and alone:
         raise RunError(words, "songscan summary says what failed, and why; what succeeded is written and stays")
     return told.status
 
@@ -57,12 +58,14 @@ class Finish(beam.PTransform):
 
     settings: ScanSettings
     run_id: str
+    alone: bool
 
     def expand(self, parts: beam.PCollection) -> beam.PCollection:
         """The status."""
         settings = dataclasses.replace(self.settings, track_ids=None)  # the plan has them, and they may be many
         once = parts.pipeline | "Once" >> beam.Create([None])
-        return once | beam.Map(finish, settings, self.run_id, parts=beam.pvalue.AsIter(parts)).with_output_types(str)
+        after = beam.pvalue.AsIter(parts)
+        return once | beam.Map(finish, settings, self.run_id, self.alone, parts=after).with_output_types(str)
 
 
 def told_of(tables_in: str, run_id: str) -> Run:

@@ -6,14 +6,13 @@ Light on purpose: Beam is imported by the pipeline's own process, which starts w
 from __future__ import annotations
 
 import argparse
-import contextlib
 import difflib
 import math
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from pipelines.progress import Progress
 from pipelines.session import Session
 from pipelines.supervise import PIPELINE, Interrupt, Worker, watch
 from transforms import mirror, tables
-from transforms.errors import MisuseError, RunError
+from transforms.errors import MisuseError
 from transforms.ledger import Plan
 from transforms.shares import Share, remaining
 
@@ -77,18 +76,6 @@ class Launch:
         path = str(self.folder / f"rest-{worker.process.pid}.parquet")
         assert worker.share is not None
         return remaining(worker.share, path, done, worker.deaths)
-
-    @contextlib.contextmanager
-    def failures_written_down(self, plan: Plan) -> Iterator[None]:
-        """Leaves a line in `runs` if the run fails in this context, where there is room for one."""
-        try:
-            yield
-        except RunError as error:
-            self.session.messages.append(str(error))
-            with contextlib.suppress(RunError):
-                self.session.refresh()
-                self.session.write_down(plan, "failed")
-            raise
 
 
 def launch(argv: Sequence[str], command: Sequence[str] = PIPELINE) -> int:
@@ -188,7 +175,7 @@ def scan(run: Launch, count: int) -> int:
     try:
         plan = session.plan(str(run.folder / "plan.parquet"))
         tell_plan(plan, settings.tasks, run.console)
-        with interrupt.listening(), run.failures_written_down(plan):
+        with interrupt.listening(), session.failures_written_down(plan):
             follow(run, workers, plan, interrupt)
     finally:
         for worker in workers:

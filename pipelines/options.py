@@ -22,6 +22,7 @@ from transforms.stem_options import FORMATS, StemOptions, parse_stems
 from transforms.tasks import STEMS, TASKS, USUAL, parse_tasks
 
 REMOTE_RUNNERS = ("DataflowRunner", "FlinkRunner", "SparkRunner", "PortableRunner")
+DETACHED_RUNNERS = ("DataflowRunner",)  # whose jobs go on when the launcher has ended
 #: Of Beam 2.77, on this machine; kept here, for Beam takes seconds to import.
 LOCAL_RUNNERS = ("FnApiRunner", "DirectRunner", "SwitchingDirectRunner", "BundleBasedDirectRunner", "PrismRunner")
 LOCAL_RUNNER = "FnApiRunner"  # pinned: Beam's DirectRunner tries to download another one first
@@ -80,7 +81,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--models",
         metavar="URIS",
         help="models to use for their tasks instead of those that ship, separated by commas: folders of SavedModels "
-        "with cards, here or on gs://",
+        "with cards, here or on gs://, or grpc://HOST:PORT/NAME[/VERSION]?card=URI (TensorFlow Serving)",
     )
     add_stem_flags(add)
     add("--force", action="store_true", help="do it even where it was done before")

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipelines.options import ScanSettings
 from transforms import gcs
 from transforms.errors import MisuseError
-from transforms.model_files import is_shipped
+from transforms.model_files import files_of, is_shipped
 
 
 def check_remote(settings: ScanSettings, runner: str) -> None:
@@ -19,7 +19,9 @@ def check_remote(settings: ScanSettings, runner: str) -> None:
         MisuseError: naming the flag or the place.
     """
     models = [
-        ("models", task.model_uri) for task in settings.tasks if task.model_uri and not is_shipped(task.model_uri)
+        ("models", files_of(task.model_uri))
+        for task in settings.tasks
+        if task.model_uri and not is_shipped(files_of(task.model_uri))
     ]
     if settings.budget_hours is not None:
         words = f"--budget_hours={settings.budget_hours:g} is for runs on this machine, not for {runner}"

@@ -16,13 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from pipelines.beam_options import ScanOptions, as_switches, parse
 from pipelines.finish import Finish
 from pipelines.gpu import stage_hints
 from pipelines.logs import log_as_worker
-from pipelines.options import ScanSettings, read_settings
+from pipelines.options import DETACHED_RUNNERS, ScanSettings, read_settings
 from pipelines.outcome import DONE, exit_status
 from pipelines.supervise import WORKER_DIED
 from transforms.assess import Assess
@@ -92,7 +92,8 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> beam.PCollection
     )
     parts = shards | "Scan" >> stage.with_resource_hints(**stage_hints(options, settings.tasks))
     if scan.ends_itself:
-        _ = parts | "Finish" >> Finish(settings, scan.run_id)
+        alone = options.view_as(StandardOptions).runner in DETACHED_RUNNERS
+        _ = parts | "Finish" >> Finish(settings, scan.run_id, alone)
     return parts
 
 

@@ -8,12 +8,13 @@ the facts of tracks that are no longer listed beside it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import socket
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -64,6 +65,18 @@ class Session:
         planned = make_plan(self.settings, self.tables, plan_file, self.messages)
         self.gone = planned.gone
         return planned.plan
+
+    @contextlib.contextmanager
+    def failures_written_down(self, plan: Plan) -> Iterator[None]:
+        """Leaves a line in `runs` if the run fails in this context, where there is room for one."""
+        try:
+            yield
+        except RunError as error:
+            self.messages.append(str(error))
+            with contextlib.suppress(RunError):
+                self.refresh()
+                self.write_down(plan, "failed")
+            raise
 
     def refresh(self) -> None:
         """Brings what this run has written so far."""

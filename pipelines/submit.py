@@ -17,10 +17,10 @@ from rich.console import Console
 
 from pipelines.beam_options import parse
 from pipelines.finish import told_of
-from pipelines.jobs import name_of
+from pipelines.jobs import is_template, name_of
 from pipelines.lock import leased, lock, temporary_folder
 from pipelines.nightly import close_run, drift_of, watched
-from pipelines.options import ScanSettings
+from pipelines.options import DETACHED_RUNNERS, ScanSettings
 from pipelines.outcome import DONE
 from pipelines.planning import tell_plan
 from pipelines.portable import check_portable, run_to_end
@@ -31,8 +31,6 @@ from transforms.journal import LOG
 from transforms.lease import Held
 from transforms.shares import Share
 
-DETACHED = ("DataflowRunner",)  # jobs that go on when this process has ended
-
 
 def submit(settings: ScanSettings, argv: Sequence[str], runner: str, console: Console) -> int:
     """Plans a scan and has it run; the exit status, for a detached job that of its submission.
@@ -42,7 +40,8 @@ def submit(settings: ScanSettings, argv: Sequence[str], runner: str, console: Co
         RunError: if the catalogue, the output or the job server cannot be reached, another run is on, or the job
             fails.
     """
-    check_portable(parse(argv))
+    options = parse(argv)
+    check_portable(options)
     desk = mirror.desk(settings.output)
     session = Session(settings, argv, desk)
     with lock(desk), leased(settings.output, session.run_id) as held, temporary_folder(desk):
@@ -51,7 +50,7 @@ def submit(settings: ScanSettings, argv: Sequence[str], runner: str, console: Co
         with watched(settings, session.run_id, Path(desk, "state", "run.log")):
             plan = session.plan(plan_file)
             tell_plan(plan, settings.tasks, console)
-            if not plan.due:
+            if not plan.due and not is_template(options):  # of a template, a job has to come
                 told, drift = session.end(plan, "done")
                 status = close_run(told, session.tables, settings, drift, console)
                 session.publish()
@@ -60,16 +59,17 @@ def submit(settings: ScanSettings, argv: Sequence[str], runner: str, console: Co
             session.write_down(plan, "submitted")
             share = Share(path=plan_file).to_json()
             flags = [*argv, f"--run_id={session.run_id}", f"--share={share}", "--ends_itself"]
-            return _run(session, parse(flags), runner, held, console)
+            with session.failures_written_down(plan):
+                return _run(session, parse(flags), runner, held, console)
 
 
 def _run(session: Session, options: PipelineOptions, runner: str, held: Held | None, console: Console) -> int:
+    cloud = options.view_as(GoogleCloudOptions)
+    cloud.job_name = cloud.job_name or f"songscan-{session.run_id.lower()}"
     pipeline = beam.Pipeline(options=options)
     build(pipeline, options)
-    if runner in DETACHED:
-        result = pipeline.run()
-        cloud = options.view_as(GoogleCloudOptions)
-        job = name_of(result, cloud.project, cloud.region)
+    if runner in DETACHED_RUNNERS:
+        job = name_of(pipeline.run(), options)
         if held is not None:
             held.hand_over(job)
         words = f"run {session.run_id} is job {job}: it goes on by itself, and ends with its line in `runs`"

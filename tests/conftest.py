@@ -1,4 +1,4 @@
-"""Cloud Storage for tests: gcp-storage-emulator in a process of its own, on loopback, behind a proxy of ours."""
+"""Cloud Storage and BigQuery for tests: emulators in processes of their own, on loopback, behind proxies of ours."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from collections.abc import Iterator
 import pytest
 from google.cloud import storage
 
+from tests import bigquery
 from tests.doubles.storage_emulator import storage_emulator
 from tests.doubles.storage_proxy import Proxy, proxied
 from transforms import gcs_client
+from transforms.bigquery import Dataset
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +37,30 @@ def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 @pytest.fixture
 def bucket(proxy: Proxy) -> storage.Bucket:
     return gcs_client.client().create_bucket(f"music-{time.monotonic_ns()}")
+
+
+@pytest.fixture(scope="session")
+def bigquery_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bigquery.Proxy]:
+    if not bigquery.PYTHON.exists():
+        pytest.skip(bigquery.ABSENT)
+    with bigquery.emulator(tmp_path_factory.mktemp("buckets")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def dataset(bigquery_server: bigquery.Proxy) -> Iterator[Dataset]:
+    """An empty dataset for the tests of a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BIGQUERY_EMULATOR_HOST", bigquery_server.url)
+        patch.setattr("transforms.bigquery.PAUSES_S", (0.01, 0.01, 0.01))
+        yield bigquery.new_dataset()
+
+
+@pytest.fixture
+def bqproxy(bigquery_server: bigquery.Proxy, dataset: Dataset) -> Iterator[bigquery.Proxy]:
+    """What stands before BigQuery, for faults."""
+    yield bigquery_server
+    bigquery_server.fault = None
 
 
 def pytest_configure() -> None:

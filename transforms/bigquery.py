@@ -89,20 +89,19 @@ class Warehouse:
             return [item.table_id for item in self.client.list_tables(str(self.dataset), retry=_retry())]
 
     def columns(self, table: str) -> list[str]:
-        """The names of a table's columns.
+        """The names of a table's columns; raises as `tables`."""
+        return [field.name for field in self._looked_at(table).schema]
 
-        Raises:
-            MisuseError, RunError: as `connect`.
-        """
+    def view_sql(self, view: str) -> str:
+        """The query of a view, or '' of a table; raises as `tables`."""
+        return self._looked_at(view).view_query or ""
+
+    def _looked_at(self, table: str) -> Any:
         with _explained(f"{self.name(table)} cannot be looked at", self.dataset):
-            return [field.name for field in self.client.get_table(self.name(table), retry=_retry()).schema]
+            return self.client.get_table(self.name(table), retry=_retry())
 
     def drop(self, table: str) -> None:
-        """Removes a table, if it is there.
-
-        Raises:
-            MisuseError, RunError: as `connect`.
-        """
+        """Removes a table, if it is there; raises as `tables`."""
         with _explained(f"{self.name(table)} cannot be removed", self.dataset):
             self.client.delete_table(self.name(table), not_found_ok=True, retry=_retry())
 
@@ -193,13 +192,16 @@ class Warehouse:
         raise AssertionError("unreachable")
 
     def _begun(self, job_id: str, begin: Callable[[str], Any]) -> Any:
-        """The job of that id, begun now or by an earlier request."""
+        """The job of that id, begun now or by an earlier request; an upload that is through is not found again."""
         from google.api_core import exceptions
 
         try:
             return begin(job_id)
-        except exceptions.Conflict:
-            return self.client.get_job(job_id, location=self.location, retry=_retry())
+        except (exceptions.Conflict, exceptions.NotFound) as error:
+            try:
+                return self.client.get_job(job_id, location=self.location, retry=_retry())
+            except exceptions.NotFound:
+                raise error from None
 
 
 def connect(dataset: Dataset) -> Warehouse:

@@ -17,7 +17,9 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from transforms import bigquery_views, records, schemas
+from transforms import records, schemas
+from transforms.bigquery_views import view_ddl
+from transforms.bigquery_views import views as views_of
 from transforms.errors import MisuseError
 
 CLUSTERED_BY = (
@@ -64,7 +66,8 @@ def ddl(dataset: str) -> str:
     Raises:
         MisuseError: if that is no name of a dataset.
     """
-    return "\n\n".join([table_ddl(dataset, name) for name in RECORDS] + bigquery_views.views_ddl(dataset))
+    views = [view_ddl(dataset, name, sql) for name, sql in views_of(dataset).items()]
+    return "\n\n".join([*(table_ddl(dataset, name) for name in RECORDS), *views])
 
 
 def table_ddl(dataset: str, name: str) -> str:

@@ -17,8 +17,13 @@ _NEWEST_FIRST = "ORDER BY time DESC, run_id DESC"
 _Named = Callable[[str], str]
 
 
-def views_ddl(dataset: str) -> list[str]:
-    """Statements that create the views of every table in `dataset`, each after those that it reads.
+def view_ddl(dataset: str, name: str, sql: str) -> str:
+    """The statement that creates a view, or gives it another query."""
+    return f"CREATE OR REPLACE VIEW `{dataset}.{name}` AS\n{sql};"
+
+
+def views(dataset: str) -> dict[str, str]:
+    """Name and query of the views of every table in `dataset`, each after those that it reads.
 
     Args:
         dataset: DATASET, or PROJECT.DATASET, checked before.
@@ -27,13 +32,12 @@ def views_ddl(dataset: str) -> list[str]:
     def named(name: str) -> str:
         return f"`{dataset}.{name}`"
 
-    statements = []
+    queries = {}
     for table in reversed(records.TABLES):  # `work` is the last table, and dead_letters look at it
         if issubclass(records.TABLES[table], records.Row):
-            history = _newest(named(table), unit(table), "RANK")
-            statements.append(f"CREATE OR REPLACE VIEW {named(f'{table}_history')} AS\n{history};")
-            statements.append(f"CREATE OR REPLACE VIEW {named(f'{table}_now')} AS\n{_now(table, named)};")
-    return statements
+            queries[f"{table}_history"] = _newest(named(table), unit(table), "RANK")
+            queries[f"{table}_now"] = _now(table, named)
+    return queries
 
 
 def _newest(table: str, per: str, function: str, where: str = "TRUE") -> str:

@@ -32,8 +32,9 @@ class Lease:
     run_id: str
     host: str
     pid: int
-    until: str  #: ISO 8601, UTC
-    job: str = ""  #: of a runner that goes on by itself: PROJECT/REGION/JOB_ID
+    began: str  #: ISO 8601, UTC, as is `until`
+    until: str
+    job: str = ""  #: of a runner that goes on by itself; see pipelines/jobs.py
 
     @property
     def expired(self) -> bool:
@@ -84,21 +85,22 @@ class Held:
                 self._lease, self._generation = lease, generation
 
 
-def acquire(output: str, run_id: str, is_over: Callable[[str], bool]) -> Held:
+def acquire(output: str, run_id: str, is_over: Callable[[str, datetime], bool]) -> Held:
     """Takes the lease of `output`.
 
     Args:
-        is_over: whether the job PROJECT/REGION/JOB_ID has ended, in whatever way.
+        is_over: whether a job that was handed the lease has ended, in whatever way; and when its run began.
 
     Raises:
         RunError: if another run holds it, or Cloud Storage cannot be written.
     """
     uri = lease_uri(output)
-    lease = Lease(run_id=run_id, host=socket.gethostname(), pid=os.getpid(), until=_from_now(LEASE))
+    began = _from_now(timedelta(0))
+    lease = Lease(run_id=run_id, host=socket.gethostname(), pid=os.getpid(), began=began, until=_from_now(LEASE))
     generation = conditional.create_exclusively(uri, _bytes(lease))
     if generation is None and (found := conditional.read_with_generation(uri)):
         before = _parsed(uri, found[0])
-        over = is_over(before.job) if before.job else before.expired
+        over = is_over(before.job, datetime.fromisoformat(before.began)) if before.job else before.expired
         generation = conditional.replace(uri, _bytes(lease), found[1]) if over else None
         if generation is None:
             raise _held(output, before)

@@ -23,7 +23,7 @@ from transforms import bigquery, gcs, parts, records, schemas
 from transforms.bigquery import Dataset, Warehouse
 from transforms.bigquery_merge import days_sql, merge_sql, stage_ddl
 from transforms.bigquery_schema import PARTS, RECORDS, PublishedPart, added_columns_ddl, loose_schema, table_ddl
-from transforms.bigquery_views import views_ddl
+from transforms.bigquery_views import view_ddl, views
 from transforms.errors import MisuseError
 from transforms.tables import read_part
 
@@ -84,10 +84,14 @@ def make_tables(warehouse: Warehouse, publication: str) -> None:
     """
     dataset, there = str(warehouse.dataset), set(warehouse.tables())
     statements = [table_ddl(dataset, table) for table in RECORDS if table not in there]
-    for table in there & set(RECORDS):
+    for table in (table for table in RECORDS if table in there):
         statements += added_columns_ddl(dataset, table, warehouse.columns(table))
-    script = "\n".join([*statements, *views_ddl(dataset)])
-    warehouse.query(script, f"songscan-tables-{publication}", f"The tables of {dataset} cannot be made")
+    for name, sql in views(dataset).items():
+        if statements or name not in there or warehouse.view_sql(name) != sql:  # a new column shows in a new view
+            statements.append(view_ddl(dataset, name, sql))
+    if statements:
+        what = f"The tables of {dataset} cannot be made"
+        warehouse.query("\n".join(statements), f"songscan-tables-{publication}", what)
 
 
 # Parts ----------------------------------------------------------------------------------------------------------

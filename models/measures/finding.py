@@ -7,6 +7,7 @@ block, with `context_s` of the recording before and after the core, or what ther
 from __future__ import annotations
 
 from abc import abstractmethod
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ import numpy as np
 from models.events import Event, merged
 from models.measures.blocks import Meter, Samples
 
+SAME_S = 0.001  #: within which channels do something at once
 MOST_EVENTS = 10_000  #: of one class that are kept; a recording with more is told to be full of them
 
 
@@ -66,7 +68,22 @@ class Finder(Meter[tuple[Event, ...]]):
         """Tells what was still open at the end of the recording."""
 
     def _joined(self, events: Sequence[Event]) -> list[Event]:
-        return merged(events)
+        return everywhere(merged(events), self.channels)
+
+
+def everywhere(events: Sequence[Event], channels: int) -> list[Event]:
+    """Events that all channels have at once, told once, of no channel."""
+    told: list[Event] = []
+    starts = [event.start_s for event in events]
+    for event in events:
+        near = events[bisect_left(starts, event.start_s - SAME_S) : bisect_right(starts, event.start_s + SAME_S)]
+        twins = {other.channel for other in near if _same(event, other)}
+        told.append(event._replace(channel=None) if len(twins) >= channels else event)
+    return merged(told, SAME_S)
+
+
+def _same(one: Event, other: Event) -> bool:
+    return one.name == other.name and abs(one.end_s - other.end_s) <= 2 * SAME_S
 
 
 def rms(planes: Samples) -> float:

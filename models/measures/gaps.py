@@ -9,12 +9,11 @@ another goes on is a fault of the channel; a hard stop that nothing follows is a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from models.events import Event, merged, runs_of
+from models.events import Event, runs_of
 from models.measures.blocks import Array, Samples, measured
 from models.measures.finding import Finder, rms
 
@@ -27,7 +26,6 @@ FAINTEST = 10 ** (-50 / 20)  # of the sound before and after
 HARD, QUIET, RESUMED = 0.1, 0.01, 0.03  # of the level before
 CHANNEL_FAULT_S = 0.5
 MOST_HELD_PER_S = 3
-SAME_S = 0.001
 
 
 class _Gap(NamedTuple):
@@ -124,19 +122,6 @@ class GapFinder(Finder):
                 self.tell(gap.start, self.frames, channel, 0.95, "the channel stops for good", name="channel_fault")
             elif all(self._open):
                 self.tell(gap.start, gap.start, None, 0.9, "the sound stops within a millisecond", name="abrupt_edge")
-
-    def _joined(self, events: Sequence[Event]) -> list[Event]:
-        """Gaps that all channels have at once are told once."""
-        told: list[Event] = []
-        for event in merged(events):
-            twins = [e for e in events if e.name == event.name and _same(e, event)]
-            everywhere = len({e.channel for e in twins}) >= self.channels
-            told.append(event._replace(channel=None) if everywhere else event)
-        return merged(told, SAME_S)
-
-
-def _same(one: Event, other: Event) -> bool:
-    return abs(one.start_s - other.start_s) <= SAME_S and abs(one.end_s - other.end_s) <= 2 * SAME_S
 
 
 def _level_before(frames: Samples) -> Array:

@@ -12,9 +12,11 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.pipelines.scans import ROOT
+
 JOB_SERVER = "apache_beam.runners.portability.local_job_service_main"
 WORKER_POOL = "apache_beam.runners.worker.worker_pool_main"
-_START_S = 60
+_START_S = 120
 
 
 def free_port() -> int:
@@ -31,7 +33,7 @@ def serving(command: Sequence[str], port: int, log: Path) -> Iterator[subprocess
     # The pool starts `python` by that name: the one beside this one is meant.
     environment = {**os.environ, "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])}
     with open(log, "ab") as out:
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out, start_new_session=True)
     try:
         wait_for(port, process, log)
         yield process

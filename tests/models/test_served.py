@@ -116,7 +116,7 @@ def test_a_window_over_the_limit(server):
 @pytest.mark.parametrize("in_flight", [1, 3])
 def test_never_more_in_flight_than_told(server, in_flight):
     model = served(server, in_flight=in_flight)
-    server.will(*["slow:0.05"] * 6)
+    server.will(*["slow:0.5"] * 3)
     scores(model)
     assert max(request["in_flight"] for request in server.asked()) == in_flight
 
@@ -149,8 +149,8 @@ def test_what_passes_is_asked_again(server, base, code):
 
 
 def test_a_slow_answer_is_given_up_and_asked_for_again(server, base):
-    model = served(server, deadline_s=0.5)
-    server.will("ok", "slow:3")
+    model = served(server, deadline_s=3)
+    server.will("ok", "slow:8")
     np.testing.assert_allclose(scores(model), scores(LoadedModel(base / "fake" / "1")), atol=1e-6)
     assert len(server.asked()) == 7
 
@@ -180,7 +180,7 @@ def test_what_does_not_pass_is_not_asked_again(server, code, costs, words):
 
 
 def test_a_server_that_stays_away_is_asked_once_for_each_further_recording_until_it_is_back(server):
-    model = served(server, patience_s=0.6)
+    model = served(server, patience_s=2)
     server.will(*["UNAVAILABLE"] * 100)
     with pytest.raises(ModelError, match=r"gives no answer, asked \d+ times in \d s: UNAVAILABLE") as caught:
         model.predict(MUSIC[: doubles.WINDOW][None])

@@ -124,6 +124,13 @@ def test_the_fused_stage_has_the_gpu_and_nothing_before_it(planned, tmp_path, mo
     assert not any(before)
 
 
+def test_the_last_step_needs_no_gpu(planned, tmp_path):
+    found = hints(planned, tmp_path, "--gpu=nvidia-l4", "--ends_itself")
+    last = {name: hint for name, hint in found.items() if name.startswith("Finish/")}
+    assert any("finish" in name for name in last)
+    assert not any(last.values())
+
+
 def test_a_model_that_the_gpu_holds_once_runs_in_one_process():
     said = parse([*DATAFLOW, "--gpu=nvidia-l4", "--gpu_processes=one"]).get_all_options()
     assert said["experiments"] == ["no_use_multiple_sdk_containers"]

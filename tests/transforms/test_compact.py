@@ -161,7 +161,17 @@ def test_prune_says_first_and_removes_when_told(tmp_path):
     make(tmp_path)
     before = state(tmp_path)
     # a: two former contents; b: a former version; c: a mended failure; d: the first of two failures.
-    counted = {"tracks": 3, "quality": 3, "tags": 2, "defects": 0, "verdicts": 0, "stems": 0, "dead_letters": 2, "work": 5, "stem files": 0}
+    counted = {
+        "tracks": 3,
+        "quality": 3,
+        "tags": 2,
+        "defects": 0,
+        "verdicts": 0,
+        "stems": 0,
+        "dead_letters": 2,
+        "work": 5,
+        "stem files": 0,
+    }
     assert prune(str(tmp_path), yes=False) == counted
     assert state(tmp_path) == before
     assert prune(str(tmp_path), yes=True) == counted

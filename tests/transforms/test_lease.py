@@ -14,7 +14,7 @@ def output(bucket):
     return f"gs://{bucket.name}/out"
 
 
-def never(job):
+def never(job, began):
     pytest.fail(f"asked for {job!r}")
 
 
@@ -71,9 +71,9 @@ def test_a_job_keeps_it_until_it_is_over(output):
     held.hand_over("p/r/job-1")
     held.give_back()  # the launcher ends, the job goes on
     with pytest.raises(RunError, match="job p/r/job-1"):
-        lease.acquire(output, "two", lambda job: False)
+        lease.acquire(output, "two", lambda job, began: False)
     asked = []
-    taken = lease.acquire(output, "two", lambda job: asked.append(job) or True)
+    taken = lease.acquire(output, "two", lambda job, began: asked.append(job) or True)
     assert asked == ["p/r/job-1"]
     lease.release(output, "one")  # a late last step: not its own any more
     with pytest.raises(RunError, match="run two"):

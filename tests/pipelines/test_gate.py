@@ -1,0 +1,82 @@
+"""`songscan gate` as an upload hook calls it: real files, real statuses."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests import signals
+from tests.pipelines.scans import ROOT, rows, scan
+
+RATE = 44_100
+
+
+def gate(*arguments, stdin=b""):
+    command = [sys.executable, "-m", "pipelines.cli", "gate", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, input=stdin, capture_output=True, check=False)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.fixture
+def files(tmp_path):
+    clean = signals.music(4.0, RATE)
+    holed = clean.copy()
+    holed[2 * RATE : 2 * RATE + 4410] = 0
+    text = tmp_path / "notes.mp3"
+    text.write_text("no audio at all")
+    return (
+        signals.write(tmp_path, "flac", clean, RATE, stem="clean"),
+        signals.write(tmp_path, "wav16", holed, RATE, stem="holed"),
+        text,
+    )
+
+
+def test_statuses_and_reasons_with_times(files):
+    clean, holed, text = files
+    status, told, _ = gate("--json", clean, holed)
+    accepted, rejected = map(json.loads, told.splitlines())
+    assert (status, accepted["verdict"], accepted["reasons"]) == (1, "accepted", [])
+    assert (rejected["file"], rejected["verdict"]) == (str(holed), "rejected")
+    (reason,) = rejected["reasons"]
+    assert (reason["what"], reason["count"]) == ("dropout", 1)
+    assert reason["stretches"][0]["start_s"] == pytest.approx(2.0, abs=0.001)
+    assert reason["stretches"][0]["end_s"] == pytest.approx(2.1, abs=0.001)
+    status, told, _ = gate(clean, holed, text, text.with_name("gone.wav"))
+    assert status == 3
+    assert [line.split()[0] for line in told.splitlines() if line[0] != " "] == [
+        "accepted",
+        "rejected",
+        "unreadable",
+        "unreadable",
+    ]
+
+
+def test_standard_input_is_judged_and_a_policy_of_ones_own(files, tmp_path):
+    clean, holed, _ = files
+    assert gate("-", stdin=clean.read_bytes())[0] == 0
+    assert gate("-", stdin=holed.read_bytes())[0] == 1
+    lenient = tmp_path / "lenient.toml"
+    lenient.write_text("[defects.dropout]\ncount = 2\n")
+    assert gate("--policy", lenient, holed)[0] == 0
+    lenient.write_text("[defects.dropout]\ncount = 'two'\n")
+    status, _, told = gate("--policy", lenient, holed)
+    assert status == 2
+    assert "line 2: count = 'two' is not a whole number" in told
+    assert gate()[0] == 2
+
+
+def test_a_scan_lists_each_stretch_and_a_verdict_for_each_track(files, tmp_path):
+    catalogue = tmp_path / "music"
+    catalogue.mkdir()
+    for path in files[:2]:
+        path.rename(catalogue / path.name)
+    scan(catalogue, tmp_path / "out", "--tasks=defects")
+    (defect,) = rows(tmp_path / "out", "FROM defects")
+    assert (defect["track_id"], defect["class"], defect["channel"]) == ("holed.wav", "dropout", None)
+    assert defect["start_s"] == pytest.approx(2.0, abs=0.001)
+    verdicts = rows(tmp_path / "out", "FROM verdicts ORDER BY track_id")
+    assert [(v["track_id"], v["accepted"]) for v in verdicts] == [("clean.flac", True), ("holed.wav", False)]
+    assert [reason["what"] for reason in verdicts[1]["reasons"]] == ["dropout"]
+    assert np.isclose(verdicts[1]["defective_s"], 0.1, atol=0.002)
