@@ -31,11 +31,11 @@ FloatArray = npt.NDArray[np.float32]
 HOP_S = HOP / RATE_HZ
 TRIAL_S = 24.0
 PER_ALARM = 0.05  #: of F1, for an event in trials without a defect
-MEDIANS_S = (0.0, 0.05, 0.11, 0.31, 0.71, 1.51)
+MEDIANS_S = (0.0, 0.05, 0.11, 0.31, 1.01)
 HIGHS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-LOWS = (1.0, 0.6, 0.3, 0.1)  #: of high
+LOWS = (1.0, 0.4, 0.1)  #: of high
 MERGES_S = (0.0, 0.1, 0.5)
-SHORTEST_S = (0.0, 0.05, 0.2, 1.0)
+SHORTEST_S = (0.0, 0.05, 0.2)
 APART_S = (0.02, 0.05)  #: moments of impulsive classes
 
 

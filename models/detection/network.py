@@ -42,10 +42,10 @@ class NetworkConfig:
         dropout: share of what goes into the last layers that is left out in training.
     """
 
-    channels: tuple[Count, ...] = (16, 24, 32, 48)
-    wide: Count = 96
-    recurrent: Count = 48
-    dropout: Share = 0.2
+    channels: tuple[Count, ...] = (8, 16, 24, 32)
+    wide: Count = 64
+    recurrent: Count = 32
+    dropout: Share = 0.1
 
 
 def network(size: NetworkConfig) -> keras.Model:

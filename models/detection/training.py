@@ -5,6 +5,7 @@ Conventions. As models/detection/network.py. Training reads labels of clips; not
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import field
 from pathlib import Path
@@ -75,11 +76,17 @@ class Detection:
         trained, measured = held_out(known, settings.held_out)
         self.held_out = Library(measured, cache, RATE_HZ)  #: songs to measure with
         self._pool = self._made(trained, cache, settings.count, seed)
-        self._measured = self._made(measured, cache, settings.measured, seed + 1) if measured else None
+        self._cache = cache
 
     def _made(self, songs: Sequence[Song], cache: Path, count: int, seed: int) -> Pool:
         settings = self.settings
         return Pool(songs, settings.clips, cache, count=count, seed=seed, workers=settings.workers)
+
+    @functools.cached_property
+    def _measured(self) -> Pool | None:
+        """Clips of the held-out songs, made when they are first asked for."""
+        songs = self.held_out.songs
+        return self._made(songs, self._cache, self.settings.measured, self._seed + 1) if songs else None
 
     def network(self) -> keras.Model:
         """Untrained."""
@@ -109,8 +116,8 @@ class Detection:
             told.append(keras.ops.convert_to_numpy(pooled(frames)))
         scores = np.concatenate(told)
         areas = {f"auc {name}": self._area(scores, CLASSES.index(name)) for name in HEARD}
-        there = [area for area in areas.values() if np.isfinite(area)]
-        return {self.monitor: float(np.mean(there)), **areas} if there else {}
+        there = {name: area for name, area in areas.items() if np.isfinite(area)}  # not of a class that no clip has
+        return {self.monitor: float(np.mean([*there.values()])), **there} if there else {}
 
     def _area(self, scores: FloatArray, column: int) -> float:
         assert self._measured is not None
