@@ -73,7 +73,7 @@ def test_a_gap_of_three_milliseconds_is_in_its_frame(plain):
 @pytest.mark.parametrize(("mains_hz", "first"), [(50.0, 0), (60.0, 8)])
 def test_hum_is_on_its_comb(plain, mains_hz, first):
     t = np.arange(CLIP)[:, None] / RATE_HZ
-    hum = sum(0.02 / n * np.sin(2 * np.pi * mains_hz * n * t) for n in range(1, 6)).astype(np.float32)
+    hum = sum(0.2 / n * np.sin(2 * np.pi * mains_hz * n * t) for n in range(1, 6)).astype(np.float32)
     before, after, opposite = heard(plain, plain + hum, plain + hum * [1, -1])[:, 400, COMB : COMB + 16]
     assert (after - before)[first : first + 5].min() > 0.5
     assert (opposite - before)[first : first + 5].min() > 0.5
