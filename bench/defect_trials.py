@@ -23,6 +23,8 @@ from models.event_metrics import Counts, event_counts, of_class, roc_auc, segmen
 from models.events import Event
 from transforms.policy import default_policy, judge
 
+FADE_S = 0.02  #: of an excerpt, or its edges would be cut off
+
 Samples = npt.NDArray[np.float32]
 
 
@@ -127,13 +129,17 @@ class Trials:
         return events
 
     def excerpt(self, number: int, song: Path) -> Held:
-        """An excerpt without the song's own silence: of eight places drawn, the loudest."""
+        """An excerpt without the song's own silence: of eight places drawn, the loudest; its edges are faded."""
         samples, rate_hz = soundfile.read(song, dtype="float32", always_2d=True)
         size = round(self.seconds * rate_hz)
         rng = np.random.default_rng([self.seed, number])
         starts = rng.integers(0, max(len(samples) - size, 0) + 1, 8)
         best = max(starts.tolist(), key=lambda start: float(np.mean(np.square(samples[start : start + size]))))
-        return Held(np.ascontiguousarray(samples[best : best + size]), int(rate_hz))
+        held = np.array(samples[best : best + size], order="C")
+        fade = np.linspace(0, 1, round(FADE_S * rate_hz), dtype=np.float32)[:, None]
+        held[: len(fade)] *= fade
+        held[-len(fade) :] *= fade[::-1]
+        return Held(held, int(rate_hz))
 
 
 def auc(found: Found, without: Sequence[float]) -> float:

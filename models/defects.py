@@ -17,9 +17,12 @@ import numpy.typing as npt
 from models.events import Event, merged, order
 from models.measures.blocks import Meter
 from models.measures.clicks import ClickFinder
+from models.measures.edges import EdgeFinder
 from models.measures.flat import ClippingFinder
 from models.measures.gaps import GapFinder
 from models.measures.hum_places import HumFinder
+from models.measures.polarity import PolarityFinder
+from models.measures.repeats import RepeatFinder
 from models.measures.static import StaticFinder
 from models.measures.version import DEFECTS_VERSION
 
@@ -31,6 +34,9 @@ FINDERS: dict[str, type[Meter[tuple[Event, ...]]]] = {
     "hum": HumFinder,
     "clicks": ClickFinder,
     "static": StaticFinder,
+    "repeats": RepeatFinder,
+    "polarity": PolarityFinder,
+    "edges": EdgeFinder,
 }
 
 

@@ -1,12 +1,18 @@
-"""Clicks: what a linear prediction from the sound around it cannot foresee, over within 3 ms, and alone.
+"""Clicks: what a linear prediction from the sound around cannot foresee, short, alone, and above the music.
 
 The residual of a prediction of order 16, in frames of about 46 ms, is set against its median. A click stands far out of
-it. So do a singer's glottal pulses, but those come again with each period; and so does a note's beginning, but that is
-followed by more than there was before. Neither is told: a click must be alone within 25 ms on either side, and leave
-the level as it was.
+it, and out of the music itself. So do a singer's glottal pulses, but those come again with each period; and so does a
+note's beginning, but that is followed by more than there was before. Neither is told: a click must be alone within
+25 ms on either side, and leave the level as it was, at once or after 45 ms, for a deep scratch throws the stylus. What
+comes in time, as a sample of a click on a beat does, or as thick as rain, is none.
+
+Below 32 kHz a click has lost what tells it from a singer's lips: it must be higher and shorter there.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
@@ -17,13 +23,33 @@ from models.measures.finding import Finder
 
 ORDER = 16
 FRAME_S = 0.046
-FAR_OUT = 40.0  # of the residual's scale
-WIDEST_S, ALONE_S = 0.003, 0.025
-ALONE_BELOW = 0.25  # of the click's peak is all that may lie beside it
-LOUDER_AFTER = 2.0  # in amplitude, of residual and of sound: a note began
+WIDEST_S, ALONE_S, SETTLED_S, LEVEL_S = 0.003, 0.025, 0.045, 0.03
+BULK = 0.25  # of a burst's peak: what is above counts for its width
+BUSIER_AFTER, LOUDER_AFTER = 3.0, 2.0  # in amplitude, residual and sound: a note began
 FAINTEST = 10 ** (-54 / 20)  # of the residual
-STANDS_OUT = 8.0  # of the median of second differences, before a prediction is worth its time
-MOST_PER_S = 200  # candidates that are looked at, the farthest out first
+BENDS_OVER_LEVEL, BENDS_OVER_MEAN = 1.5, 8.0  # of second differences, before a prediction is worth its time
+MOST_PER_S = 12  # bursts in a second, of a third of the peak or more: a texture
+RHYTHM_EVENTS, RHYTHM_HZ, RHYTHM_STEADY = 16, (1.5, 16.0), 0.8
+
+
+class Bounds(NamedTuple):
+    """What a click must reach."""
+
+    far_out: float  #: of the residual's scale
+    over_music: float  #: of the level of 25 ms on either side
+    alone_below: float  #: of the click's peak is all that may lie beside it
+    widest_s: float
+
+
+WIDE_BAND = Bounds(12.0, 2.5, 0.35, 0.003)
+NARROW_BAND = Bounds(60.0, 5.0, 0.15, 0.0004)
+NARROW_BELOW_HZ = 32_000
+
+
+class _Burst(NamedTuple):
+    first: int
+    last: int
+    peak: int
 
 
 class ClickFinder(Finder):
@@ -36,64 +62,111 @@ class ClickFinder(Finder):
         size = 2 ** round(np.log2(FRAME_S * self.sample_rate_hz))
         if planes.shape[1] < 2 * size:
             return
+        self._bounds = NARROW_BAND if self.sample_rate_hz < NARROW_BELOW_HZ else WIDE_BAND
         for channel in range(self.channels):
-            residual, scale = _residual(planes[channel].astype(np.float64), size)
-            for first, last, peak in self._bursts(residual / scale, core):
-                if self._is_click(planes[channel], residual, first, last, peak):
-                    far = float(residual[peak] / scale[peak])
+            found = _residual(planes[channel], size)
+            if found is not None:
+                for burst in self._clicks(planes[channel], *found, core):
+                    far = float(found[0][burst.peak] / found[1][burst.peak])
                     words = f"{far:.0f} times what the sound around it leaves unforeseen"
-                    self.tell(at + first, at + last + 1, channel, far / (far + 6), words)
+                    self.tell(at + burst.first, at + burst.last + 1, channel, far / (far + 6), words)
 
-    def _bursts(self, ratio: Array, core: slice) -> list[tuple[int, int, int]]:
-        """First, last and highest sample of what stands out, at most MOST_PER_S a second."""
-        out = np.flatnonzero(ratio > FAR_OUT)
-        if not len(out):
-            return []
+    def _clicks(self, wave: Samples, residual: Array, scale: Array, core: slice) -> list[_Burst]:
+        bursts = self._bursts(residual, residual > self._bounds.far_out * scale)
+        heights = np.array([residual[burst.peak] for burst in bursts])
+        places = np.array([burst.peak for burst in bursts])
+        kept = []
+        for burst, height in zip(bursts, heights, strict=True):
+            near = (np.abs(places - burst.peak) < self.sample_rate_hz / 2) & (heights > height / 3)
+            if core.start <= burst.first < core.stop and near.sum() <= MOST_PER_S:
+                kept += [burst] if self._is_click(wave, residual, burst) else []
+        return kept
+
+    def _bursts(self, residual: Array, stands_out: Array) -> list[_Burst]:
+        """The bulk and the highest sample of what stands out."""
+        out = np.flatnonzero(stands_out)
         cuts = np.flatnonzero(np.diff(out) > WIDEST_S * self.sample_rate_hz) + 1
-        groups = [(int(g[0]), int(g[-1]), int(g[0] + ratio[g[0] : g[-1] + 1].argmax())) for g in np.split(out, cuts)]
-        inside = [group for group in groups if core.start <= group[0] < core.stop]
-        most = int(MOST_PER_S * (core.stop - core.start) / self.sample_rate_hz) + 1
-        return sorted(sorted(inside, key=lambda group: -ratio[group[2]])[:most])
+        bursts = []
+        for group in np.split(out, cuts) if len(out) else []:
+            peak = int(group[residual[group].argmax()])
+            bulk = group[residual[group] > BULK * residual[peak]]
+            bursts.append(_Burst(int(bulk[0]), int(bulk[-1]), peak))
+        return bursts
 
-    def _is_click(self, wave: Samples, residual: Array, first: int, last: int, peak: int) -> bool:
-        widest, alone = round(WIDEST_S * self.sample_rate_hz), round(ALONE_S * self.sample_rate_hz)
-        if last - first > widest or residual[peak] < FAINTEST:
+    def _is_click(self, wave: Samples, residual: Array, burst: _Burst) -> bool:
+        alone, widest, settled, level = (
+            round(of * self.sample_rate_hz) for of in (ALONE_S, WIDEST_S, SETTLED_S, LEVEL_S)
+        )
+        first, last, peak = burst
+        height = residual[peak]
+        short = last - first <= self._bounds.widest_s * self.sample_rate_hz
+        if not short or height < max(
+            FAINTEST, self._bounds.over_music * _rms(wave[max(0, peak - alone) : peak + alone])
+        ):
             return False
         before, after = slice(max(0, first - alone), first), slice(last + widest, last + widest + alone)
         beside = max(residual[before].max(initial=0.0), residual[after].max(initial=0.0))
-        if beside > ALONE_BELOW * residual[peak]:
+        if beside > self._bounds.alone_below * height:
             return False
-        quiet = 0.01 * residual[peak]
-        return all(_rms(of[after]) <= LOUDER_AFTER * _rms(of[before]) + quiet for of in (residual, wave))
+        if _rms(residual[after]) > BUSIER_AFTER * _rms(residual[before]) + 0.01 * height:
+            return False
+        later, earlier = wave[last + settled : last + settled + level], wave[max(0, first - level) : first]
+        return bool(min(_rms(wave[after]), _rms(later)) <= LOUDER_AFTER * _rms(earlier) + 0.01 * height)
+
+    def _joined(self, events: Sequence[Event]) -> list[Event]:
+        found = super()._joined(events)
+        rhythmic = in_rhythm(np.array([event.start_s for event in found]))
+        return [event for event, musical in zip(found, rhythmic, strict=True) if not musical]
+
+
+def in_rhythm(times_s: Array) -> Array:
+    """Which of many moments (in order) come in time: at whole multiples of one period, of 60 to 670 ms.
+
+    Of moments that fall by chance, RHYTHM_EVENTS agree with a period by RHYTHM_STEADY (the length of their mean phase)
+    less than once in a hundred times, over all periods that can be told apart. A crack that a record's turn brings back
+    comes more slowly.
+    """
+    musical = np.zeros(len(times_s), bool)
+    for first in range(0, max(0, len(times_s) - RHYTHM_EVENTS) + 1, RHYTHM_EVENTS // 2):
+        some = times_s[first : first + 2 * RHYTHM_EVENTS] - times_s[first] if len(times_s) else times_s
+        if len(some) >= RHYTHM_EVENTS and np.median(np.diff(some)) < 1 / RHYTHM_HZ[0]:
+            pitches_hz = np.arange(*RHYTHM_HZ, 0.2 / max(float(some[-1]), 1.0))
+            phases = np.abs(np.exp(2j * np.pi * some[:, None] * pitches_hz).mean(axis=0))
+            musical[first : first + len(some)] |= phases.max() >= RHYTHM_STEADY
+    return musical
 
 
 def _rms(values: Array) -> float:
     return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if len(values) else 0.0
 
 
-def _residual(wave: Array, size: int) -> tuple[Array, Array]:
-    """What each sample is off its prediction, and the scale of that around it, both [frames]."""
+def _residual(wave: Samples, size: int) -> tuple[Array, Array] | None:
+    """What each sample is off its prediction, and the scale of that around it, both [frames]; None without a click.
+
+    Frames in which no sample stands out, nor beside them, have a residual of 0.
+    """
     count = -(-len(wave) // size)
-    padded = np.pad(wave, (size // 2 + ORDER, count * size - len(wave) + size))
-    windows = np.lib.stride_tricks.sliding_window_view(padded[ORDER:], 2 * size)[: count * size : size]
-    rows = np.lib.stride_tricks.sliding_window_view(padded, size)
     busy = np.flatnonzero(_busy(np.pad(wave, (0, count * size - len(wave))).reshape(count, size)))
-    weights = _predictors(windows[busy] * np.hanning(2 * size))
-    errors = np.zeros((len(busy), size))
-    for lag in range(ORDER + 1):
-        errors += weights[:, lag, None] * rows[size // 2 + ORDER - lag + busy * size]
+    if not len(busy):
+        return None
+    padded = np.pad(wave.astype(np.float64), (size // 2 + ORDER, count * size - len(wave) + size))
+    windows = np.lib.stride_tricks.sliding_window_view(padded[ORDER:], 2 * size)[busy * size]
+    rows = np.lib.stride_tricks.sliding_window_view(padded, size + ORDER)[size // 2 + busy * size]
+    weights = _predictors(windows * np.hanning(2 * size))
+    errors = np.abs(np.stack([np.convolve(row, filter_, "valid") for row, filter_ in zip(rows, weights, strict=True)]))
     residual, scale = np.zeros((count, size)), np.zeros(count)
-    residual[busy] = np.abs(errors)
-    scale[busy] = np.median(residual[busy], axis=1) / 0.6745 + 1e-7
+    residual[busy] = errors
+    scale[busy] = np.median(errors, axis=1) / 0.6745 + 1e-7
     scale = np.maximum(scale, np.maximum(np.r_[scale[1:], 0], np.r_[0, scale[:-1]]))  # stricter where sound begins
     scale[scale == 0] = 1.0
     return residual.reshape(-1)[: len(wave)], np.repeat(scale, size)[: len(wave)]
 
 
-def _busy(frames: Array) -> Array:
+def _busy(frames: Samples) -> Array:
     """Frames [rows, samples] in or beside which a sample stands out of the second differences: others have no click."""
     bends = np.abs(np.diff(frames, 2, axis=1))
-    busy = bends.max(1) > STANDS_OUT * np.median(bends, axis=1) + 1e-6
+    highest, level = bends.max(1), np.sqrt(np.einsum("rs,rs->r", frames, frames) / frames.shape[1])
+    busy = (highest > BENDS_OVER_LEVEL * level) & (highest > BENDS_OVER_MEAN * bends.mean(1) + 1e-6)
     return np.asarray(busy | np.r_[busy[1:], False] | np.r_[False, busy[:-1]])
 
 

@@ -1,7 +1,7 @@
 """Where a recording is clipped: stretches with flat tops, by the judgement of models/measures/clipping.py.
 
 A stretch may have been clipped at a lower level than the rest reaches, so its tops are measured by the largest value
-of a quarter of a second around them. Flat tops no farther apart than 0.1 s are one stretch. It needs several of them: a
+of a quarter of a second around them. Flat tops no farther apart than 0.3 s are one stretch. It needs several of them: a
 single one may be the peak of a mastered record, or a chance.
 """
 
@@ -14,7 +14,7 @@ from models.measures.blocks import Samples, measured
 from models.measures.clipping import Runs, TopMeter, level_bins, steepest_smooth
 
 BLOCK_S = 0.25
-JOIN_S = 0.1
+JOIN_S = 0.3
 FEWEST_TOPS, FEWEST_SAMPLES = 3, 20
 HALF_SURE_SAMPLES = 6  # in flat tops
 CELL_S = 0.02  # tops of one cell are kept as one: bounds the memory

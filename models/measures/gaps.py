@@ -3,7 +3,7 @@
 Sound decays: an instrument or a room takes far longer than a millisecond to fall by 40 dB, and so does a gate's
 release. A gap begins where the level falls below 1 % of that of the 20 ms before, from 10 % or more, within a
 millisecond, and ends as abruptly. A held value is the same sample again for 2 ms or more, away from the crests (those
-are clipping) and not again and again (that is a synthesiser's waveform). What one channel lacks for half a second while
+are clipping) and not again and again (that is a synthesiser's waveform). What one channel lacks for a second while
 another goes on is a fault of the channel; a hard stop that nothing follows is an edge cut off.
 """
 
@@ -24,7 +24,7 @@ SHORTEST_HELD_S = 0.002
 LONGEST_S = 10.0  # longer ones are silence between pieces
 FAINTEST = 10 ** (-50 / 20)  # of the sound before and after
 HARD, QUIET, RESUMED = 0.1, 0.01, 0.03  # of the level before
-CHANNEL_FAULT_S = 0.5
+CHANNEL_FAULT_S = 1.0
 MOST_HELD_PER_S = 3
 
 
@@ -44,6 +44,7 @@ class GapFinder(Finder):
         super().__init__(sample_rate_hz, channels)
         self._hop = max(4, round(FRAME_S * sample_rate_hz))
         self._open: list[_Gap | None] = [None] * channels
+        self._held_on: dict[int, int] = {}  # by channel: where an event in self.found holds on
 
     def _look(self, planes: Samples, core: slice, at: int) -> None:
         for channel in range(self.channels):
@@ -98,12 +99,21 @@ class GapFinder(Finder):
 
     def _held_values(self, wave: Samples, channel: int, core: slice, at: int) -> None:
         shortest = max(8, round(SHORTEST_HELD_S * self.sample_rate_hz))
-        runs = [(a, b + 1) for a, b in runs_of(np.diff(wave) == 0) if b - a >= shortest and core.start <= a < core.stop]
-        held = [(a, b) for a, b in runs if self._is_held(wave, a, b)]
+        runs = [(a, b + 1) for a, b in runs_of(np.diff(wave) == 0) if b - a >= shortest and b >= core.start]
+        if channel in self._held_on:
+            self._hold_on(runs[0][1] if runs and runs[0][0] < core.start else 0, len(wave), channel, at)
+        held = [(a, b) for a, b in runs if core.start <= a < core.stop and self._is_held(wave, a, b)]
         if len(held) <= MOST_HELD_PER_S * max(1.0, (core.stop - core.start) / self.sample_rate_hz):
             for a, b in held:
-                words = f"one value held for {1000 * (b - a) / self.sample_rate_hz:.1f} ms"
-                self.tell(at + a, at + b, channel, 0.95, words)
+                if b == len(wave):
+                    self._held_on[channel] = len(self.found)
+                self.tell(at + a, at + b, channel, 0.95, "one value held")
+
+    def _hold_on(self, stop: int, seen: int, channel: int, at: int) -> None:
+        """Lengthens the event that reached the end of what was seen before."""
+        place = self._held_on[channel] if stop == seen else self._held_on.pop(channel)
+        if stop and place < len(self.found):
+            self.found[place] = self.found[place]._replace(end_s=(at + stop) / self.sample_rate_hz)
 
     def _is_held(self, wave: Samples, start: int, stop: int) -> bool:
         reach = BEFORE_FRAMES * self._hop

@@ -40,6 +40,8 @@ class Hum:
     mains_hz: int  #: 50 or 60
     level_dbfs: float  #: of all its lines together
     frequency_hz: float  #: the fundamental as measured
+    harmonics: tuple[int, ...]  #: that stand out
+    prominence_db: float  #: of these over what is near them, added up
 
 
 class HumSpectra(Meter[Value]):
@@ -133,7 +135,13 @@ def series(still: Array, bin_hz: float, mains_hz: int) -> Hum | None:
         return None
     fundamental_hz = sum(line.fundamental_hz * line.power for line in best) / _power(best)
     level_dbfs = power_db(_power(_agreeing(peaks, fundamental_hz)))  # with lines that the music half hides
-    return Hum(mains_hz=mains_hz, level_dbfs=level_dbfs or 0.0, frequency_hz=fundamental_hz)
+    return Hum(
+        mains_hz=mains_hz,
+        level_dbfs=level_dbfs or 0.0,
+        frequency_hz=fundamental_hz,
+        harmonics=tuple(line.harmonic for line in best),
+        prominence_db=sum(line.prominence_db for line in best),
+    )
 
 
 def _agreeing(lines: list[_Line], fundamental_hz: float) -> list[_Line]:

@@ -1,13 +1,17 @@
-"""Digital noise: full-scale noise that is as strong at the highest frequencies as at the lowest, with sudden edges.
+"""Digital noise: noise as strong at the highest frequencies as at the lowest, that comes and goes in an instant.
 
 What data sounds like when it is played as samples. In stretches of 5 ms, white noise has differences of twice its own
-power, and second differences of six times; music, whose power lies low, has far less. Level and whiteness together
-leave nothing that an instrument does.
+power, and second differences of six times; music, whose power lies low, has far less. At full scale that is enough. A
+singer's sibilants are white as well, up to -15 dBFS, and so are cymbals; but they swell or die away. So what is softer
+counts if its second differences are 20 dB above those of the music within 15 ms on both sides.
+
+Bytes that are no samples take all values alike, so that their peak is 1.7 times their root mean square; noise of other
+origin has peaks of three times and more. With hard edges that is a burst of noise, without it is none of both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,9 +20,24 @@ from models.measures.blocks import Array, Samples, measured
 from models.measures.finding import Finder, decibels
 
 FRAME_S = 0.005
-LOUD = 10 ** (-10 / 20)  # root mean square; a singer's sibilants are white as well, up to -15 dBFS
+LOUD, SOFT = 10 ** (-10 / 20), 10 ** (-26 / 20)  # root mean square, without and with hard edges
 FIRST, SECOND = (1.5, 2.6), (4.0, 8.0)  # power of the differences, over the noise's own
-SHORTEST_S = 0.015
+FIRST_SOFT, SECOND_SOFT = (1.1, 3.2), (2.8, 11.0)
+EDGE = 100.0  # power of second differences over that on either side
+SHORTEST_FRAMES = 3
+JOIN_FRAMES = 2
+EVEN_CREST = 2.7  # peak over root mean square, of values that are all alike
+
+
+class _Run(NamedTuple):
+    start: int  # frames of FRAME_S
+    stop: int
+    bends: float  # power of second differences, the least
+    before: float  # and beside
+    after: float
+    certain: int  # frames that are white and loud without question
+    power: float  # summed over its frames
+    peak: float
 
 
 class StaticFinder(Finder):
@@ -26,30 +45,84 @@ class StaticFinder(Finder):
 
     name = "digital_noise"
 
+    def __init__(self, sample_rate_hz: int, channels: int) -> None:
+        super().__init__(sample_rate_hz, channels)
+        self._size = max(32, round(FRAME_S * sample_rate_hz))
+        self._runs: list[list[_Run]] = [[] for _ in range(channels)]
+
     def _look(self, planes: Samples, core: slice, at: int) -> None:
-        size = max(32, round(FRAME_S * self.sample_rate_hz))
-        begin = core.start + (-(at + core.start)) % size  # frames lie at multiples of their size, however blocks fall
-        count = max(0, min(-(-(core.stop - begin) // size), (planes.shape[1] - begin) // size))
+        begin = (-at) % self._size  # frames lie at multiples of their size, however blocks fall
+        first = -(-(at + core.start) // self._size) - (at + begin) // self._size
+        count = max(0, planes.shape[1] - begin) // self._size
+        last = min(count, -(-(at + core.stop) // self._size) - (at + begin) // self._size)
         for channel in range(self.channels):
-            frames = planes[channel, begin : begin + count * size].reshape(count, size).astype(np.float64)
-            white, level = _white(frames)
-            for first, stop in runs_of(white):
-                loudest = float(level[first:stop].max())
-                words = f"white noise at {decibels(loudest):.0f} dBFS"
-                self.tell(at + begin + first * size, at + begin + stop * size, channel, 0.9, words)
+            frames = planes[channel, begin : begin + count * self._size].reshape(count, self._size)
+            for run in _white(frames, first, last):
+                shift = (at + begin) // self._size
+                self._add(channel, run._replace(start=run.start + shift, stop=run.stop + shift))
 
-    def _joined(self, events: Sequence[Event]) -> list[Event]:
-        return [event for event in super()._joined(events) if event.end_s - event.start_s >= SHORTEST_S - 1e-9]
+    def _add(self, channel: int, run: _Run) -> None:
+        last = self._runs[channel][-1] if self._runs[channel] else None
+        if last is None or run.start - last.stop > JOIN_FRAMES:
+            self._tell(channel)
+            self._runs[channel] = [run]
+        else:
+            self._runs[channel].append(run)
+
+    def _tell(self, channel: int) -> None:
+        """Tells the runs that lie close together, if they are digital noise."""
+        runs, self._runs[channel] = self._runs[channel], []
+        if not runs or runs[-1].stop - runs[0].start < SHORTEST_FRAMES:
+            return
+        bends = float(np.median([run.bends for run in runs]))
+        hard = bends > EDGE * max(runs[0].before, runs[-1].after)
+        certain = sum(run.certain for run in runs) >= SHORTEST_FRAMES
+        level = np.sqrt(sum(run.power for run in runs) / sum(run.stop - run.start for run in runs))
+        even = max(run.peak for run in runs) < EVEN_CREST * level
+        if hard or (certain and even):
+            words = f"white noise at {decibels(float(level)):.0f} dBFS{' with hard edges' if hard else ''}"
+            name = self.name if even else "noise_burst"
+            self.tell(runs[0].start * self._size, runs[-1].stop * self._size, channel, 0.9, words, name=name)
+
+    def _close(self) -> None:
+        for channel in range(self.channels):
+            self._tell(channel)
 
 
-def _white(frames: Array) -> tuple[Array, Array]:
-    """Whether each frame [frames, samples] is loud and white, and its root mean square."""
-    powers = [np.mean(np.square(np.diff(frames, n, axis=1)), axis=1) for n in range(3)]
+def _white(frames: Samples, first: int, last: int) -> list[_Run]:
+    """Runs of white frames [rows, samples] among `first` to `last` (excluded)."""
+    powers = [_power(frames)]
+    candidates = np.flatnonzero(powers[0] > SOFT**2)
+    if not np.any((candidates >= first) & (candidates < last)):
+        return []
+    powers += [_power(np.diff(frames, n, axis=1)) for n in (1, 2)]
     own = np.maximum(powers[0], 1e-20)
-    first, second = powers[1] / own, powers[2] / own
-    level = np.sqrt(powers[0])
-    white = (level >= LOUD) & (first > FIRST[0]) & (first < FIRST[1]) & (second > SECOND[0]) & (second < SECOND[1])
-    return white, level
+    ratios = powers[1] / own, powers[2] / own
+    soft = (powers[0] > SOFT**2) & _within(ratios[0], FIRST_SOFT) & _within(ratios[1], SECOND_SOFT)
+    certain = (powers[0] >= LOUD**2) & _within(ratios[0], FIRST) & _within(ratios[1], SECOND)
+    soft[:first], soft[last:] = False, False
+    bends = np.pad(powers[2], 3, constant_values=np.inf)  # what is not seen is no edge
+    return [
+        _Run(
+            start,
+            stop,
+            float(powers[2][start:stop].min()),
+            float(bends[start : start + 2].max()),
+            float(bends[stop + 4 : stop + 6].max(initial=0.0)),
+            int(certain[start:stop].sum()),
+            float(powers[0][start:stop].sum()),
+            float(np.abs(frames[start:stop]).max()),
+        )
+        for start, stop in runs_of(soft)
+    ]
+
+
+def _power(rows: Samples) -> Array:
+    return np.asarray(np.einsum("rs,rs->r", rows, rows) / rows.shape[1], np.float64)
+
+
+def _within(values: Array, bounds: tuple[float, float]) -> Array:
+    return np.asarray((values > bounds[0]) & (values < bounds[1]))
 
 
 def find_static(samples: Samples, sample_rate_hz: int) -> tuple[Event, ...]:

@@ -11,10 +11,13 @@ import soundfile
 from models.defects import FINDERS, Facts, Measures, damage
 from models.events import Event
 from models.measures.blocks import Meter, measured
-from models.measures.clicks import find_clicks
+from models.measures.clicks import find_clicks, in_rhythm
+from models.measures.edges import find_edges
 from models.measures.flat import find_clipping
 from models.measures.gaps import find_gaps
 from models.measures.hum_places import hum_places
+from models.measures.polarity import find_turned
+from models.measures.repeats import find_repeats
 from models.measures.static import find_static
 from tests import signals
 from tests.models.measures.music import pop
@@ -59,6 +62,61 @@ def test_a_channel_that_is_lost_for_a_while_or_for_good() -> None:
         assert (fault.start_s, fault.end_s) == pytest.approx((2.0, stop / RATE), abs=0.001)
 
 
+def test_a_value_is_held_for_longer_than_a_block() -> None:
+    wave = song()
+    wave[90_000:220_000, 0] = 0.06
+    held = only(find_gaps(wave, RATE))
+    assert (held.start_s, held.end_s) == pytest.approx((90_000 / RATE, 220_000 / RATE), abs=0.001)
+
+
+@pytest.mark.parametrize("stop", [190_011, 6 * RATE])
+def test_a_channel_that_is_turned_in_polarity(stop: int) -> None:
+    left = song(seed=3)[:, 0]
+    wave = np.stack([left, 0.8 * left + signals.noise(6.0, RATE, 0.001, seed=5)], axis=1)
+    clean = wave.copy()
+    wave[100_017:stop, 1] *= -1
+    fault = only(find_turned(wave, RATE))
+    assert (fault.name, fault.channel) == ("channel_fault", 1)
+    assert (fault.start_s, fault.end_s) == pytest.approx((100_017 / RATE, stop / RATE), abs=0.001)
+    assert find_turned(clean, RATE) == ()
+
+
+def test_a_fault_of_a_channel_is_none_where_an_instrument_comes_in_that_is_all_side() -> None:
+    left = song(seed=3)[:, 0]
+    wave = np.stack([left, left], axis=1)
+    wave[3 * RATE :] += np.float32(2) * np.stack([song(seed=4)[:, 1], -song(seed=4)[:, 1]], axis=1)[3 * RATE :]
+    assert find_turned(wave, RATE) == ()
+
+
+@pytest.mark.parametrize("length", [900, 4_410, 20_000])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_stretch_that_comes_again_is_a_stutter_from_its_second_coming_on(length: int, times: int) -> None:
+    wave = song()
+    start = 2 * RATE + 123
+    stuck = np.concatenate([wave[: start + length], *[wave[start : start + length]] * times, wave[start + length :]])
+    found = only(find_repeats(stuck, RATE))
+    assert found.name == "stutter"
+    ends_s = (start + length) / RATE, (start + length * (1 + times)) / RATE
+    assert (found.start_s, found.end_s) == pytest.approx(ends_s, abs=0.001)
+
+
+def test_what_is_periodic_or_faded_at_its_joints_is_no_stutter() -> None:
+    period = np.random.default_rng(2).normal(0, 0.1, 210).astype(np.float32)
+    assert find_repeats(np.tile(period, 600), RATE) == ()  # a synthesiser at 210 Hz
+    beat = song()[: RATE // 4] * np.hanning(RATE // 4).astype(np.float32)[:, None]
+    assert find_repeats(np.tile(beat, (8, 1)), RATE) == ()  # a loop, each round played from nothing to nothing
+
+
+def test_edges_in_full_sound_are_cut_and_faded_ones_or_strokes_are_not() -> None:
+    wave = song()[RATE + 60 : 4 * RATE + 60]
+    assert [(e.start_s, e.end_s) for e in find_edges(wave, RATE)] == [(0.0, 0.05), (pytest.approx(2.95), 3.0)]
+    ramp = np.minimum(1, np.arange(len(wave)) / (0.005 * RATE)).astype(np.float32)[:, None]
+    assert find_edges(wave * ramp * ramp[::-1], RATE) == ()
+    t = np.arange(2 * RATE) / RATE
+    stroke = (0.5 * np.sin(2 * np.pi * 400 * t) * np.exp(-3 * t) * np.minimum(t / 0.001, 1)).astype(np.float32)
+    assert find_edges(stroke, RATE) == ()
+
+
 def test_a_sound_that_stops_dead_is_an_edge() -> None:
     wave = song()
     wave[5 * RATE :] = 0
@@ -87,7 +145,7 @@ def test_hum_is_found_from_its_start_to_its_end() -> None:
     t = np.arange(20 * RATE) / RATE
     wave[12 * RATE : 32 * RATE] += (0.02 * np.sin(2 * np.pi * 50 * t) + 0.01 * np.sin(2 * np.pi * 150 * t))[:, None]
     hum = only(hum_places(wave, RATE))
-    assert (hum.start_s, hum.end_s) == (pytest.approx(12, abs=2.1), pytest.approx(32, abs=2.1))
+    assert (hum.start_s, hum.end_s) == (pytest.approx(12, abs=0.6), pytest.approx(32, abs=0.6))
     assert hum_places(song(40), RATE) == ()
 
 
@@ -102,6 +160,28 @@ def test_clicks_are_found_within_10_ms_and_glottal_pulses_are_none(gain: float) 
     pulses = song()
     pulses[:: RATE // 120] += 0.3  # a pulse for each period of a voice
     assert find_clicks(pulses, RATE) == ()
+
+
+def test_clicks_in_time_are_music_and_clicks_by_chance_are_not() -> None:
+    rng = np.random.default_rng(3)
+    in_time = 0.4 + 0.25 * np.arange(40)[rng.random(40) < 0.7]
+    by_chance = np.sort(rng.uniform(0.4, 10.4, 24))
+    assert in_rhythm(in_time).all()
+    assert not in_rhythm(by_chance).any()
+    assert not in_rhythm(0.5 + 1.8 * np.arange(20)).any()  # a scratch across the grooves, once a turn
+    assert not in_rhythm(in_time[:8]).any()  # too few to tell
+
+
+def test_soft_static_is_told_from_noise_and_from_a_sibilant_by_edges_and_values() -> None:
+    rng = np.random.default_rng(1)
+    for noise, name in ((rng.uniform(-0.2, 0.2, 4_000), "digital_noise"), (rng.normal(0, 0.11, 4_000), "noise_burst")):
+        wave = song()
+        wave[2 * RATE : 2 * RATE + 4_000] = noise[:, None]
+        found = only(find_static(wave, RATE))
+        assert (found.name, found.start_s) == (name, pytest.approx(2.0, abs=0.006))
+    sibilant = song()
+    sibilant[2 * RATE : 2 * RATE + 4_000] += (rng.normal(0, 0.11, 4_000) * np.hanning(4_000))[:, None]
+    assert find_static(sibilant, RATE) == ()
 
 
 def test_static_is_found_and_hiss_and_cymbals_are_none() -> None:
@@ -140,9 +220,9 @@ def test_no_false_alarm_in_what_was_recorded() -> None:
     told = []
     for path in sorted((DATA / "music").glob("*.ogg")) + sorted((DATA / "mir1k").rglob("*.flac"))[::12]:
         wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        told += [
-            (path.stem, event.name, round(event.start_s, 2)) for event in Measures().detect(_Whole(wave, rate), Facts())
-        ]
+        events = Measures().detect(_Whole(wave, rate), Facts())
+        cut = {"abrupt_edge"} if "mir1k" in path.parts else set()  # excerpts: they are
+        told += [(path.stem, event.name, round(event.start_s, 2)) for event in events if event.name not in cut]
     assert told == []
 
 

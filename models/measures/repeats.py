@@ -1,0 +1,97 @@
+"""Stutter: a stretch of 15 to 500 ms that comes again at once, to the last bit.
+
+Sound that was recorded never repeats itself to the bit, so a repetition of that kind was made by a machine. Six frames
+of 16, every 5 ms, are looked for within the next half second, and where they are found, how far both agree is seen. A
+repetition counts if it has three quarters of the lag (the rest may be a crossfade). What repeats itself within 15 ms as
+well is a synthesiser's steady wave, or silence; a repetition that is faded to nothing at its joints is an effect that
+somebody made. Both are none. After lossy coding nothing is the same to the bit, and nothing is found.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from models.events import Event, runs_of
+from models.measures.blocks import Samples, measured
+from models.measures.finding import Finder, rms
+
+SHORTEST_S, LONGEST_S = 0.015, 0.5
+ANCHORS_S = 0.005
+TAPS = (0, 1, 4, 9, 11, 15)  # frames that are looked for
+WORD = TAPS[-1] + 1
+AGREEING = 0.75  # of the lag
+FAINTEST = 10 ** (-60 / 20)
+JOINT_S, FADED = 0.0005, 0.05  # around a joint; of the level
+MOST_LAGS = 64  # that are followed in a second
+
+
+class RepeatFinder(Finder):
+    """Stretches that repeat what was just before."""
+
+    name = "stutter"
+    context_s = LONGEST_S + 0.02
+
+    def __init__(self, sample_rate_hz: int, channels: int) -> None:
+        super().__init__(sample_rate_hz, channels)
+        self._going_on: set[int] = set()  # lags of what was told and was not over at the end of what was seen
+
+    def _look(self, planes: Samples, core: slice, at: int) -> None:
+        if planes.shape[1] < 4 * WORD:
+            return
+        going_on, self._going_on = self._going_on, set()
+        for lag in self._lags(planes, core)[:MOST_LAGS]:
+            same = np.all(planes[:, lag:] == planes[:, :-lag], axis=0)
+            for first, stop in runs_of(same):
+                touches = first < core.stop and stop > core.start
+                if not touches or stop - first < max(AGREEING * lag, SHORTEST_S * self.sample_rate_hz):
+                    continue
+                begun_before = first == 0 and at > 0
+                if lag in going_on if begun_before else self._is_cut(planes, lag, first, stop):
+                    words = f"{1000 * lag / self.sample_rate_hz:.0f} ms come again to the bit"
+                    self.tell(at + first + lag, at + stop + lag, None, 0.98, words)
+                    self._going_on |= {lag} if stop == len(same) else set()
+
+    def _lags(self, planes: Samples, core: slice) -> list[int]:
+        """Lags at which a word of the core comes again, and not sooner than SHORTEST_S."""
+        words = _words(planes)
+        step = max(1, round(ANCHORS_S * self.sample_rate_hz))
+        anchors = np.arange(core.start + (-core.start) % step, min(core.stop, len(words)), step)
+        anchors = anchors[np.abs(planes[:, anchors]).max(axis=0) > FAINTEST]
+        if not len(anchors):
+            return []
+        ordered = anchors[np.argsort(words[anchors], kind="stable")]
+        known = np.zeros(2**16, bool)
+        known[words[anchors] >> 16] = True
+        maybe = core.start + np.flatnonzero(known[words[core.start :] >> 16])
+        places = np.minimum(np.searchsorted(words[ordered], words[maybe]), len(ordered) - 1)
+        hits = words[ordered[places]] == words[maybe]
+        anchored, lags = ordered[places[hits]], maybe[hits] - ordered[places[hits]]
+        shortest, longest = SHORTEST_S * self.sample_rate_hz, LONGEST_S * self.sample_rate_hz
+        periodic = np.unique(anchored[(lags > 0) & (lags < shortest)])
+        kept = (lags >= shortest) & (lags <= longest) & ~np.isin(anchored, periodic)
+        return [int(lag) for lag in np.unique(lags[kept])]
+
+    def _is_cut(self, planes: Samples, lag: int, first: int, stop: int) -> bool:
+        """Whether the first joint lies in full sound."""
+        level = rms(planes[:, first:stop])
+        near = max(2, round(JOINT_S * self.sample_rate_hz))
+        joint = planes[:, max(0, first + lag - near) : first + lag + near]
+        return level > FAINTEST and float(np.abs(joint).max()) > FADED * level
+
+
+def _words(planes: Samples) -> npt.NDArray[np.uint32]:
+    """A number for the TAPS from each frame on, of the sum of all channels: the same for the same."""
+    bits = np.ascontiguousarray(planes.sum(axis=0)).view(np.uint32)
+    mixed = (bits ^ (bits >> np.uint32(15))) * np.uint32(0x2C1B3C6D)  # odd, so that nothing is lost
+    mixed ^= mixed >> np.uint32(12)
+    count = len(mixed) - WORD + 1
+    words = np.zeros(count, np.uint32)
+    for tap in TAPS:
+        words = words * np.uint32(0x85EBCA6B) + mixed[tap : tap + count]
+    return np.asarray(words ^ (words >> np.uint32(16)) * np.uint32(0x9E3779B1), np.uint32)
+
+
+def find_repeats(samples: Samples, sample_rate_hz: int) -> tuple[Event, ...]:
+    """Stutter of a whole recording, [frames] or [frames, channels]."""
+    return measured(RepeatFinder, samples, sample_rate_hz)
