@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from models.apply import Outputs, apply
 from models.audio import converted, converted_frames
-from models.card import Label
+from models.card import Label, ModelError, pretrained, read_card
 from models.defects import BLOCK_S, Audio, Facts, Measures
 from models.events import IMPULSIVE, Event, Fusion, fuse, merged, peaks
 from models.model import Model
@@ -95,3 +95,17 @@ def moments(scores: FloatArray, hop_s: float, fusion: Fusion) -> list[tuple[floa
     """Peaks of at least `fusion.high`, `fusion.merge_s` apart, as segments of half a frame before and after."""
     found = peaks(scores, hop_s, threshold=fusion.high, apart_s=max(fusion.merge_s, hop_s))
     return [(max(0.0, at_s - hop_s / 2), at_s + hop_s / 2, score) for at_s, score in found]
+
+
+def shipped() -> NetworkDetector:
+    """With the newest model that ships for the task.
+
+    Raises:
+        ModelError: if there is none.
+    """
+    from models.saved import LoadedModel
+
+    folders = [folder for folder in pretrained() if read_card(folder).task == "defects"]
+    if not folders:
+        raise ModelError("no_model", "no model finds defects here", "songscan train defects makes one")
+    return NetworkDetector(LoadedModel(folders[-1]))

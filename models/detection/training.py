@@ -41,7 +41,7 @@ class DetectionConfig:
         kept_away: groups whose names begin so are neither trained on nor measured with: for tests afterwards.
         workers: processes that make clips.
         trials: recordings with each class, for which fusions are chosen.
-        measures: classes that are left to measures, with the names of those.
+        measures: classes that are left to measures in any case, with the names of those.
     """
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
