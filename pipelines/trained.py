@@ -16,7 +16,7 @@ import numpy as np
 
 from models import masker
 from models.card import Licences, Metric
-from models.checkpoint import values_of, write_weights
+from models.checkpoint import write_weights
 from models.detection import export
 from models.detection.choosing import settle
 from models.detection.training import Detection
@@ -79,7 +79,9 @@ def _metrics(network: keras.Model, recipe: Separation | Detection, where: str) -
 def _keep(network: keras.Model, out: Path, folder: Path) -> None:
     """Settings and weights beside the model, for --config and --start: in the graph weights are constants."""
     shutil.copy(out / "config.json", folder / "assets.extra")
-    half = [weight.astype(np.float16) for weight in values_of(network)]
+    weights = [keras.ops.convert_to_numpy(variable) for variable in network.variables]
+    # Not the states of random generators, which are whole numbers.
+    half = [weight.astype(np.float16) if weight.dtype == np.float32 else weight for weight in weights]
     write_weights(folder / "assets.extra" / "weights.npz", half)
 
 

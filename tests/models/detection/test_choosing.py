@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.detection.choosing import Trial, choose, choose_measure
+from models.detection.choosing import PER_ALARM, Trial, choose, choose_measure
 from models.detection.network import HOP, RATE_HZ
 from models.events import CLASSES, Event, fuse
 
@@ -26,16 +26,16 @@ def true(made, name, stretches):
 def test_the_threshold_lies_between_what_is_there_and_what_is_not():
     there = [true(trial("hiss", [(100, 700)], 0.65, 0.02), "hiss", [(100, 700)])]
     clean = [trial("hiss", [(300, 500)], 0.45)] * 3
-    fusion, f1, alarms = choose([*there, *clean], "hiss")
-    assert (f1, alarms) == (1.0, 0)
+    fusion, f1, price = choose([*there, *clean], "hiss")
+    assert (f1, price) == (1.0, 0)
     assert 0.45 < fusion.high <= 0.65
 
 
 def test_a_false_alarm_costs_less_than_all_that_would_be_missed():
     """Three true events at the same score as one false one: they are told, and the one is owned up to."""
     there = [true(trial("hiss", [(100, 700)], 0.5), "hiss", [(100, 700)])] * 3
-    _, f1, alarms = choose([*there, trial("hiss", [(300, 500)], 0.5)], "hiss")
-    assert (f1, alarms) == (1.0, 1)
+    _, f1, price = choose([*there, trial("hiss", [(300, 500)], 0.5)], "hiss")
+    assert (f1, price) == (1.0, PER_ALARM)
 
 
 def test_pieces_of_one_event_are_merged_and_flickers_dropped():
@@ -61,6 +61,6 @@ def test_a_measure_is_judged_by_the_same_measure():
     missed = true(trial("hum"), "hum", [(100, 500)])
     alarm = trial("hum", measured=(event, Event("click", 1.0, 1.0)))
     assert choose_measure([found], "hum") == (1.0, 0)
-    f1, alarms = choose_measure([found, missed, alarm], "hum")
+    f1, price = choose_measure([found, missed, alarm], "hum")
     assert f1 == pytest.approx(2 / 3)
-    assert alarms == 1
+    assert price == PER_ALARM
