@@ -32,10 +32,10 @@ from models.model import Model
 FloatArray = npt.NDArray[np.float32]
 HOP_S = HOP / RATE_HZ
 TRIAL_S = 24.0
-PER_ALARM = 0.05  #: of F1, for an event in music without a defect
-PER_DECEIVED = 0.01  #: the same where an effect sounds like a defect
+PER_ALARM = 0.2  #: of F1, for an event in music without a defect
+PER_DECEIVED = 0.02  #: the same where an effect sounds like a defect
 MEDIANS_S = (0.0, 0.05, 0.11, 0.31, 1.01)
-HIGHS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+HIGHS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99)
 LOWS = (1.0, 0.4, 0.1)  #: of high
 MERGES_S = (0.0, 0.1, 0.5)
 SHORTEST_S = (0.0, 0.05, 0.2)
