@@ -23,7 +23,6 @@ import argparse
 import contextlib
 import io
 import itertools
-import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -78,8 +77,6 @@ def parser() -> argparse.ArgumentParser:
     prune = command("prune", _prune, "Say what rows and files are superseded; remove them with --yes.")
     prune.add_argument("output", metavar="OUTPUT")
     prune.add_argument("--yes", action="store_true", help="remove them")
-    demo = command("demo", _demo, "Make a demonstration catalogue: a dozen short tracks, some with planted faults.")
-    demo.add_argument("folder", metavar="FOLDER")
     cli_making.add_commands(command)
     return top
 
@@ -228,40 +225,6 @@ def _prune(args: argparse.Namespace) -> int:
     for name, count in superseded.items():
         page().print(f"{name}: {count:,} {verb}", highlight=False)
     return DONE
-
-
-def _demo(args: argparse.Namespace) -> int:
-    from pipelines.demo import expectations, make_demo
-
-    _check_demo(args.folder, [track.name for track in expectations() if track.outcome == "written"])
-    try:
-        made = make_demo(args.folder)
-    except OSError as error:
-        raise RunError(
-            f"cannot make the demonstration in {args.folder!r}: {error.strerror or error}",
-            "give a folder that may be written to, on a disk with 50 MB of space; what was made already is kept",
-        ) from error
-    page().print(f"{len(made)} files in {args.folder}", highlight=False, markup=False)
-    return DONE
-
-
-def _check_demo(folder: str, tracks: Sequence[str]) -> None:
-    """Refuses what is no folder, and somebody else's: the demonstration's files would be mixed with those there.
-
-    Only `tracks` tell that a folder is the demonstration's: many a folder has a cover.jpg.
-    """
-    if not folder:
-        raise MisuseError("FOLDER is empty: ''", "perhaps a variable of the shell is not set; songscan demo FOLDER")
-    if not os.path.lexists(folder):
-        return
-    if not os.path.isdir(folder):
-        raise MisuseError(f"{folder!r} is no folder", "give a new folder for the demonstration")
-    there = sorted(os.listdir(folder))
-    if there and not any(os.path.exists(os.path.join(folder, track)) for track in tracks):
-        raise MisuseError(
-            f"{folder!r} is not empty, and no demonstration of songscan: it holds {there[0]!r}",
-            "give a new or an empty folder, or the demonstration's files would be mixed with those there",
-        )
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,14 +1,15 @@
-"""The commands of `songscan` that make something: stems of a file, a network, songs to train one on."""
+"""The commands of `songscan` that make something: a demonstration, stems of a file, a network, songs for it."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipelines.options import add_stem_flags
 from pipelines.outcome import DONE
-from transforms.errors import MisuseError
+from transforms.errors import MisuseError, RunError
 from transforms.stem_options import parse_stems
 
 Command = Callable[[str, object, str], argparse.ArgumentParser]
@@ -16,6 +17,8 @@ Command = Callable[[str, object, str], argparse.ArgumentParser]
 
 def add_commands(command: Command) -> None:
     """Adds them by `command`, which takes a name, what runs it, and what it does in words."""
+    demo = command("demo", _demo, "Make a demonstration catalogue: a dozen short tracks, some with planted faults.")
+    demo.add_argument("folder", metavar="FOLDER")
     _add_separate(command("separate", _separate, "Write the accompaniment and the vocals of one file."))
     _add_train(command("train", _train, "Train a network, or go on with it: the same command again resumes."))
     words = "Make songs with known voice and words, to train a separator on."
@@ -88,3 +91,38 @@ def _synthesise(args: argparse.Namespace) -> int:
 
     asked = {name: getattr(args, name) for name in ("songs", "seconds", "seed", "workers")}
     return synthesise(Page(), args.midi, args.out, **asked)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from pipelines.demo import expectations, make_demo
+    from pipelines.visible import Page
+
+    _check_demo(args.folder, [track.name for track in expectations() if track.outcome == "written"])
+    try:
+        made = make_demo(args.folder)
+    except OSError as error:
+        raise RunError(
+            f"cannot make the demonstration in {args.folder!r}: {error.strerror or error}",
+            "give a folder that may be written to, on a disk with 50 MB of space; what was made already is kept",
+        ) from error
+    Page().print(f"{len(made)} files in {args.folder}", highlight=False, markup=False)
+    return DONE
+
+
+def _check_demo(folder: str, tracks: Sequence[str]) -> None:
+    """Refuses what is no folder, and somebody else's: the demonstration's files would be mixed with those there.
+
+    Only `tracks` tell that a folder is the demonstration's: many a folder has a cover.jpg.
+    """
+    if not folder:
+        raise MisuseError("FOLDER is empty: ''", "perhaps a variable of the shell is not set; songscan demo FOLDER")
+    if not os.path.lexists(folder):
+        return
+    if not os.path.isdir(folder):
+        raise MisuseError(f"{folder!r} is no folder", "give a new folder for the demonstration")
+    there = sorted(os.listdir(folder))
+    if there and not any(os.path.exists(os.path.join(folder, track)) for track in tracks):
+        raise MisuseError(
+            f"{folder!r} is not empty, and no demonstration of songscan: it holds {there[0]!r}",
+            "give a new or an empty folder, or the demonstration's files would be mixed with those there",
+        )

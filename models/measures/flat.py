@@ -1,20 +1,20 @@
 """Where a recording is clipped: stretches with flat tops, by the judgement of models/measures/clipping.py.
 
 A stretch may have been clipped at a lower level than the rest reaches, so its tops are measured by the largest value
-of a quarter of a second around them. Flat tops no farther apart than 0.3 s are one stretch. It needs several of them: a
-single one may be the peak of a mastered record, or a chance.
+of a quarter of a second around them. Flat tops no farther apart than 0.1 s are one stretch. It needs several of them: a
+single one may be the peak of a mastered record, or a chance. Stretches up to 0.3 s apart are told as one.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from models.events import Event, order
+from models.events import Event, merged
 from models.measures.blocks import Samples, measured
 from models.measures.clipping import Runs, TopMeter, level_bins, steepest_smooth
 
 BLOCK_S = 0.25
-JOIN_S = 0.3
+JOIN_S, ONE_S = 0.1, 0.3
 FEWEST_TOPS, FEWEST_SAMPLES = 3, 20
 HALF_SURE_SAMPLES = 6  # in flat tops
 CELL_S = 0.02  # tops of one cell are kept as one: bounds the memory
@@ -47,7 +47,7 @@ class ClippingFinder(TopMeter[tuple[Event, ...]]):
         found: list[Event] = []
         for channel in range(self.channels):
             found += self._stretches(channel, sorted(kept for (of, _), kept in self._cells.items() if of == channel))
-        return tuple(sorted(found, key=order))
+        return tuple(merged(found, ONE_S))
 
     def _stretches(self, channel: int, tops: list[list[int]]) -> list[Event]:
         joined: list[list[int]] = []

@@ -18,9 +18,9 @@ from models.measures.finding import Finder
 
 HOP_S = 0.005
 WINDOWS_S = (0.06, 0.2)
-STAYS_DB = 4.0  # channels, and the sum and the difference that changed places
-CORRELATED = 0.3  # of both channels, before and after
-JUMPS = 8.0  # of what the wave usually jumps by, off a line through the two samples before
+STAYS_DB = 2.5  # channels, and the sum and the difference that changed places
+CORRELATED = 0.6  # of both channels, before and after
+JUMPS = 12.0  # of what the wave usually jumps by, off a line through the two samples before
 FAINTEST_POWER = 10 ** (-50 / 10)
 
 
@@ -80,17 +80,17 @@ class PolarityFinder(Finder):
             self._fault(begun, self.frames)
 
     def _fault(self, turn: _Turn, end: int) -> None:
-        self.tell(turn.frame, end, turn.channel, 0.9, "the channel is turned in polarity")
+        self.tell(turn.frame, end, turn.channel, 0.75, "the channel is turned in polarity")
 
 
 def _turned(sums: Array, width: int) -> Array:
     """How much the correlation of both channels changes at each frame where they are turned, 0 where they are not."""
     count = sums.shape[1] - 1
     strength = np.zeros(count)
-    if count <= 2 * width:
+    if count <= 2 * width + 2:
         return strength
     parts = (sums[:, width:] - sums[:, :-width]) / width
-    before, after = parts[:, : count - 2 * width + 1], parts[:, width : count - width + 1]
+    before, after = parts[:, : -width - 2], parts[:, width + 2 :]  # without the two frames of which one has the turn
     loud = np.minimum(before[:2], after[:2]).min(axis=0) > FAINTEST_POWER
     stays = (np.abs(_decibels(before[:2] / np.maximum(after[:2], 1e-20))) < STAYS_DB).all(axis=0)
     middle = [(part[0] + part[1] + 2 * part[2], part[0] + part[1] - 2 * part[2]) for part in (before, after)]
@@ -101,7 +101,7 @@ def _turned(sums: Array, width: int) -> Array:
     correlations = [part[2] / np.sqrt(np.maximum(part[0] * part[1], 1e-20)) for part in (before, after)]
     opposed = (correlations[0] * correlations[1] < 0) & (np.minimum(*np.abs(correlations)) > CORRELATED)
     found = loud & stays & swapped[0] & swapped[1] & opposed
-    strength[width : width + len(found)] = np.where(found, np.abs(correlations[0] - correlations[1]), 0)
+    strength[width + 1 : width + 1 + len(found)] = np.where(found, np.abs(correlations[0] - correlations[1]), 0)
     return strength
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipelines import cli
+from pipelines import cli, cli_making
 from pipelines.outcome import exit_status
 from tests.pipelines.scans import ROOT
 from transforms.errors import MisuseError
@@ -54,9 +54,9 @@ def test_a_demonstration_where_no_file_can_be(capsys):
 def test_a_cover_makes_no_demonstration_and_a_track_does(tmp_path):
     (tmp_path / "cover.jpg").touch()
     with pytest.raises(MisuseError, match="not empty"):
-        cli._check_demo(str(tmp_path), ["Night Bus.mp3"])
+        cli_making._check_demo(str(tmp_path), ["Night Bus.mp3"])
     (tmp_path / "Night Bus.mp3").touch()
-    cli._check_demo(str(tmp_path), ["Night Bus.mp3"])
+    cli_making._check_demo(str(tmp_path), ["Night Bus.mp3"])
 
 
 @pytest.mark.parametrize(
