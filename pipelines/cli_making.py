@@ -42,7 +42,7 @@ def _separate(args: argparse.Namespace) -> int:
 
 def _add_train(train: argparse.ArgumentParser) -> None:
     add = train.add_argument
-    add("task", metavar="TASK", choices=("separator",), help="separator")
+    add("task", metavar="TASK", choices=("separator", "defects"), help="separator, defects")
     add("--data", action="append", metavar="KIND:PATH", help="may be given several times; docs/training.md")
     add("--out", metavar="DIR", help="the run's folder")
     add("--config", metavar="FILE", help="settings, such as another run's config.json")
@@ -63,7 +63,7 @@ def _train(args: argparse.Namespace) -> int:
 
     prepare_tensorflow()
     from models.configs import to_json
-    from pipelines.train import RunConfig, asked, train_separator
+    from pipelines.train import RunConfig, asked, train_task
 
     if args.show_config:
         print(to_json(RunConfig()), end="")
@@ -71,8 +71,8 @@ def _train(args: argparse.Namespace) -> int:
     if not args.out:
         raise MisuseError("--out is missing", "songscan train TASK --data KIND:PATH --out DIR: where the run is kept")
     said = {"data": tuple(args.data or ()), "steps": args.steps, "start": args.start, "licence": args.licence}
-    run = asked(args.config, {**said, "version": args.model_version})
-    return train_separator(Page(), run, Path(args.out))
+    run = asked(args.task, args.config, {**said, "version": args.model_version})
+    return train_task(Page(), args.task, run, Path(args.out))
 
 
 def _add_synthesise(synthesise: argparse.ArgumentParser) -> None:

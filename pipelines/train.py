@@ -2,36 +2,34 @@
 
 Conventions. Everything of a run lies in its folder OUT: config.json (what was asked for; the same command again goes on
 with the run), data/ (decoded samples), checkpoint.npz, best.npz, log.jsonl, events/ (TensorBoard's), and in the end
-NAME/VERSION/, the SavedModel, and NAME-VERSION.tflite. Importing this imports Keras: pipelines/machine.py says how that
+what pipelines/trained.py writes. Importing this imports Keras: pipelines/machine.py says how that
 is to be started.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from models.card import Licences, Metric, ModelError
-from models.checkpoint import CheckpointError, values_of, write_weights
+from models.card import Licences, ModelError
+from models.checkpoint import CheckpointError
 from models.configs import ConfigError, config, read_config, replaced, to_json
-from models.layouts import LICENCES, DataError, read_layout
+from models.detection.training import Detection, DetectionConfig
+from models.layouts import LICENCES, DataError, Song, read_layout
 from models.separation import Separation, SeparationConfig
 from models.steps import all_devices
-from models.train import TrainConfig, train
+from models.train import Recipe, TrainConfig, train
 from pipelines.outcome import DONE
 from pipelines.training_log import TrainingLog
 from pipelines.visible import visible
 from transforms.errors import MisuseError, RunError
-
-TRAINED = ("separator",)
 
 
 @config
@@ -40,14 +38,14 @@ class RunConfig:
 
     Args:
         data: KIND:PATH, each.
-        name: of the model; `version` as well.
+        name: of the model, the task's if empty; `version` as well.
         licence: of data whose licence does not follow from its layout.
         start: weights to start from: best.npz of another run, or assets.extra/weights.npz of a model.
-        window_frames: of the exported model; `hop_frames` from one window to the next.
+        window_frames: of the exported separator; `hop_frames` from one window to the next.
     """
 
     data: tuple[str, ...] = ()
-    name: str = "separator"
+    name: str = ""
     version: str = "1"
     licence: str = ""
     start: str | None = None
@@ -55,9 +53,25 @@ class RunConfig:
     hop_frames: int = 224
     train: TrainConfig = field(default_factory=TrainConfig)
     separator: SeparationConfig = field(default_factory=SeparationConfig)
+    defects: DetectionConfig = field(default_factory=DetectionConfig)
 
 
-def asked(config_file: str | None, changes: dict[str, Any]) -> RunConfig:
+def _separation(songs: Sequence[Song], run: RunConfig, cache: Path) -> Recipe:
+    return Separation(songs, run.separator, cache, run.train.seed)
+
+
+def _detection(songs: Sequence[Song], run: RunConfig, cache: Path) -> Recipe:
+    return Detection(songs, run.defects, cache, run.train.seed)
+
+
+#: By task: what is trained. Each task has a writer in pipelines/trained.py.
+RECIPES: dict[str, Callable[[Sequence[Song], RunConfig, Path], Recipe]] = {
+    "separator": _separation,
+    "defects": _detection,
+}
+
+
+def asked(task: str, config_file: str | None, changes: dict[str, Any]) -> RunConfig:
     """The configuration in a file, or the default one, with what the command line says besides.
 
     Args:
@@ -70,16 +84,16 @@ def asked(config_file: str | None, changes: dict[str, Any]) -> RunConfig:
         run = read_config(RunConfig, Path(config_file)) if config_file else RunConfig()
         said = {name: value for name, value in changes.items() if value not in (None, "", ())}
         trained = replaced(run.train, **{"steps": said.pop("steps")} if "steps" in said else {})
-        run = replaced(run, **said, train=trained)
+        run = replaced(run, **{"name": run.name or task, **said}, train=trained)
     except ConfigError as error:
-        raise MisuseError(str(error), "songscan train separator --show_config prints all fields") from error
+        raise MisuseError(str(error), f"songscan train {task} --show_config prints all fields") from error
     if not run.data:
         raise MisuseError("there is nothing to train on", f"name data: --data KIND:PATH, KIND one of {_kinds()}")
     return run
 
 
-def train_separator(console: Console, run: RunConfig, out: Path) -> int:
-    """Trains a separator, or goes on with it, and writes the model; the exit status.
+def train_task(console: Console, task: str, run: RunConfig, out: Path) -> int:
+    """Trains the network of `task`, one of TRAINED, or goes on with it, and writes the model; the exit status.
 
     Raises:
         MisuseError: if the data is not as said, or `out` is of another run.
@@ -88,7 +102,7 @@ def train_separator(console: Console, run: RunConfig, out: Path) -> int:
     try:
         songs = [song for source in run.data for song in read_layout(source)]
         _check_out(run, out)
-        recipe = Separation(songs, run.separator, out / "data", run.train.seed)
+        recipe = RECIPES[task](songs, run, out / "data")
         _remember(run, out)
         devices = all_devices()
         with TrainingLog(console, out, run.train.steps, quiet=not devices.chief) as log:
@@ -98,9 +112,11 @@ def train_separator(console: Console, run: RunConfig, out: Path) -> int:
             words = "trained; the same command without KERAS_BACKEND writes the model, which needs TensorFlow"
             console.print(Text(words))
         elif devices.chief:
-            _export(console, run, out, network, recipe)
+            from pipelines import trained
+
+            _told(console, task, trained.WRITERS[task](run, out, network, recipe, licences(run)))
     except DataError as error:
-        advice = f"--data KIND:PATH, KIND one of {_kinds()}, and separator.held_out say what is trained on"
+        advice = f"--data KIND:PATH, KIND one of {_kinds()}, and {task}.held_out say what is trained on"
         raise MisuseError(str(error), advice) from error
     except KeyboardInterrupt:
         every = run.train.checkpoint_every
@@ -149,30 +165,13 @@ def _differences(first: dict[str, Any], second: dict[str, Any], at: str = "") ->
     return found
 
 
-def _export(console: Console, run: RunConfig, out: Path, network: keras.Model, recipe: Separation) -> None:
-    from models import masker
-
-    measured = recipe.evaluate(lambda inputs: keras.ops.convert_to_numpy(network(inputs, training=False)))
-    where = f"songs held out of {', '.join(run.data)}: {', '.join(run.separator.held_out)}"
-    metrics = [Metric(name=name, value=value, data=where, source="songscan train") for name, value in measured.items()]
-    card = masker.card(
-        run.name,
-        run.version,
-        licences(run),
-        metrics,
-        window_frames=run.window_frames,
-        hop_frames=run.hop_frames,
-        trained_by="songscan train separator --out DIR --config CONFIG: assets.extra/config.json of this model",
-    )
-    folder, phone = out / run.name / run.version, out / f"{run.name}-{run.version}.tflite"
-    masker.export(network, card, folder)
-    half = [weight.astype(np.float16) for weight in values_of(network)]
-    shutil.copy(out / "config.json", folder / "assets.extra")
-    write_weights(folder / "assets.extra" / "weights.npz", half)  # for --start: in the graph they are constants
-    phone.write_bytes(masker.to_tflite(network, card.window_samples))
-    for path in (folder, phone):
+def _told(console: Console, task: str, written: Sequence[Path]) -> None:
+    for path in written:
         console.print(Text.assemble(("written", "green"), "  ", visible(str(path)), overflow="fold"))
-    console.print(Text(f"Use it: songscan scan INPUT OUTPUT --tasks=stems --models={visible(str(folder))}"))
+    names = {"separator": "stems"}
+    console.print(
+        Text(f"Use it: songscan scan INPUT OUTPUT --tasks={names.get(task, task)} --models={visible(str(written[0]))}")
+    )
 
 
 def licences(run: RunConfig) -> Licences:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from models.degrade.event import Degraded, FloatArray, Rng, apart, between, columns, events_of, factor, level_near
+from models.degrade.event import Degraded, FloatArray, Rng, apart, between, columns, events_of, factor, level_near, rms
 from models.degrade.event import some_channel as draw_channel
 
 Shape = npt.NDArray[np.float64]
@@ -123,10 +123,10 @@ def crackle(samples: FloatArray, rate_hz: int, strength: float, rng: Rng) -> Deg
     if rng.random() < 0.3:
         turns = 0.5 + 0.5 * np.cos(2 * np.pi * (places / rate_hz / TURN_S + rng.random()))
         places = places[(rng.random(count) < 0.2 + 0.8 * turns) | (np.arange(count) < 4)]
-    spans = []
+    spans, whole = [], rms(samples)
     for at in places.tolist():
         shape = drawn_shape((impulse, ring, burst, burst), rate_hz, rng)[: stop - at]
-        height = level_near(samples, at, rate_hz, channel) * factor(strength, *CRACKLE_DB, rng, 0)
+        height = level_near(samples, at, rate_hz, channel, whole) * factor(strength, *CRACKLE_DB, rng, 0)
         spans.append(_add(out, at, shape, height * 10 ** (rng.normal(0, 4) / 20), channel, rng))
     joined = apart(spans, round(CRACKLE_JOINS_S * rate_hz))
     return Degraded(samples=out, events=events_of("crackle", joined, rate_hz, channel), reference=samples)

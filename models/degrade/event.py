@@ -89,11 +89,13 @@ def rms(samples: npt.NDArray[np.floating]) -> float:
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else 0.0
 
 
-def level_near(samples: FloatArray, at: int, rate_hz: int, channel: int | None = None) -> float:
-    """RMS of the 50 ms around frame `at`, and no less than 30 dB below that of the whole recording."""
+def level_near(
+    samples: FloatArray, at: int, rate_hz: int, channel: int | None = None, whole: float | None = None
+) -> float:
+    """RMS of the 50 ms around frame `at`, and no less than 30 dB below that of the whole recording, `whole` if known."""
     half = round(0.025 * rate_hz)
     near = rms(samples[max(at - half, 0) : at + half, columns(channel)])
-    return max(near, rms(samples) * 10 ** (-30 / 20))
+    return max(near, (rms(samples) if whole is None else whole) * 10 ** (-30 / 20))
 
 
 def heard_start(samples: FloatArray, frames: int, rng: Rng, channel: int | None = None, margin: int = 0) -> int:

@@ -1,0 +1,213 @@
+"""Fusions from frames to events, chosen class by class on held-out music, where the injector knows the places.
+
+Conventions. A trial is a recording with one defect, or without any: probabilities [frames, classes] of the network, and
+the true events. For each class the fusion is taken that has the best mean of event F1 and segment F1 on the trials of
+that class (all strengths together), less PER_ALARM for every event told in music as it is, and PER_DECEIVED for one
+told where a musical effect sounds like a defect; of equally good ones, that with the highest threshold. Places are used
+here and nowhere in training.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import median_filter
+
+from models.defect_clips import excerpt
+from models.defects import FINDERS, Facts, Measures
+from models.degrade import degrade
+from models.degrade.negatives import NEGATIVES, negative
+from models.detection.clips import HEARD
+from models.detection.detector import Heard, NetworkDetector, moments
+from models.detection.network import HOP, RATE_HZ
+from models.event_metrics import Counts, event_counts, segment_counts
+from models.events import CLASSES, IMPULSIVE, Event, Fusion, fuse
+from models.mixing import Library
+from models.model import Model
+
+FloatArray = npt.NDArray[np.float32]
+HOP_S = HOP / RATE_HZ
+TRIAL_S = 24.0
+PER_ALARM = 0.2  #: of F1, for an event in music without a defect
+PER_DECEIVED = 0.02  #: the same where an effect sounds like a defect
+MEDIANS_S = (0.0, 0.05, 0.11, 0.31, 1.01)
+HIGHS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99, 1.0)
+LOWS = (1.0, 0.4, 0.1)  #: of high
+MERGES_S = (0.0, 0.1, 0.5)
+SHORTEST_S = (0.0, 0.05, 0.2)
+APART_S = (0.02, 0.05)  #: moments of impulsive classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """What is to be tried."""
+
+    samples: FloatArray  #: [frames, channels] at RATE_HZ
+    events: tuple[Event, ...]
+    effect: bool = False  #: a musical one that sounds like a defect
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What the network and measures made of a recording."""
+
+    scores: FloatArray  #: [frames, classes]
+    measured: tuple[Event, ...]  #: by measures
+    events: tuple[Event, ...]
+    effect: bool = False
+
+    @property
+    def price(self) -> float:
+        """Of an event told here, where there is none."""
+        return PER_DECEIVED if self.effect else PER_ALARM
+
+    @property
+    def duration_s(self) -> float:
+        """Length, seconds."""
+        return len(self.scores) * HOP_S
+
+
+def recordings(library: Library, each: int, seed: int) -> Iterator[Recording]:
+    """Of the songs in `library`: `each` with every class, from faint to strong; all of them clean; and with effects."""
+    parts = [(song, name) for song in library.songs for name in song.parts if name != "noise"]
+    lengths = np.array([len(library.part(*part)[0]) for part in parts], float)
+
+    def drawn(rng: np.random.Generator) -> FloatArray:
+        samples, _ = library.part(*parts[rng.choice(len(parts), p=lengths / lengths.sum())])
+        return excerpt(np.asarray(samples), RATE_HZ, TRIAL_S, rng)
+
+    for (column, name), number in itertools.product(enumerate(HEARD), range(each)):
+        rng = np.random.default_rng([seed, 1, column, number])
+        music = drawn(rng)
+        while name == "channel_fault" and music.shape[1] < 2:
+            music = drawn(rng)
+        degraded = degrade(music, RATE_HZ, name, 0.2 + 0.8 * (number + 0.5) / each, rng)
+        told = tuple(Event(e.name, e.start_s, e.end_s, e.channel) for e in degraded.events)
+        yield Recording(samples=degraded.samples, events=told)
+    for part in parts:
+        yield Recording(samples=np.asarray(library.part(*part)[0], np.float32), events=())
+    for column, effect in enumerate(NEGATIVES):
+        for number in range(-(-each // 4)):
+            rng = np.random.default_rng([seed, 2, column, number])
+            yield Recording(samples=negative(drawn(rng), RATE_HZ, effect, rng), events=(), effect=True)
+
+
+def choose(trials: Sequence[Trial], name: str) -> tuple[Fusion, float, float]:
+    """The fusion of the class `name`, its mean F1 on `trials`, and the price of its events where none is."""
+    column = CLASSES.index(name)
+    own = [trial for trial in trials if any(event.name == name for event in trial.events)]
+    clean = [trial for trial in trials if not trial.events]
+    best: tuple[float, float, Fusion, float, float] | None = None
+    for median_s in MEDIANS_S if name not in IMPULSIVE else (0.0,):
+        smooth_own, smooth_clean = ([_smoothed(trial, column, median_s) for trial in part] for part in (own, clean))
+        for candidate in _candidates(name):
+            f1 = _f1(smooth_own, candidate, name)
+            if best is None or f1 >= best[0]:
+                price = sum(trial.price * len(_told(scores, candidate, name)) for trial, scores in smooth_clean)
+                key = (f1 - price, candidate.high)
+                if best is None or key > best[:2]:
+                    best = (*key, candidate.model_copy(update={"median_s": median_s}), f1, price)
+    assert best is not None
+    return best[2:]
+
+
+_Smooth = tuple[Trial, FloatArray]
+
+
+def _smoothed(trial: Trial, column: int, median_s: float) -> _Smooth:
+    """The scores of one class, as `fuse` filters them: once for all candidates."""
+    width = round(median_s / HOP_S) // 2 * 2 + 1
+    return trial, median_filter(trial.scores[:, column], width, mode="nearest") if width > 1 else trial.scores[
+        :, column
+    ]
+
+
+def _candidates(name: str) -> Iterator[Fusion]:
+    """Without a median filter."""
+    if name in IMPULSIVE:
+        for high, apart_s in itertools.product(HIGHS, APART_S):
+            yield Fusion(high=high, low=high, merge_s=apart_s)
+        return
+    for high, low, merge_s, shortest_s in itertools.product(HIGHS, LOWS, MERGES_S, SHORTEST_S):
+        yield Fusion(high=high, low=round(high * low, 4), merge_s=merge_s, shortest_s=shortest_s)
+
+
+def _told(scores: FloatArray, fusion: Fusion, name: str) -> list[Event]:
+    if scores.max(initial=0) < fusion.high:
+        return []
+    segments = (moments if name in IMPULSIVE else fuse)(scores, HOP_S, fusion)
+    return [Event(name, start_s, end_s, None, score) for start_s, end_s, score in segments]
+
+
+def _f1(trials: Sequence[_Smooth], fusion: Fusion, name: str) -> float:
+    events, segments = Counts(), Counts()
+    for trial, scores in trials:
+        found = _told(scores, fusion, name)
+        events = events.plus(event_counts(trial.events, found))
+        segments = segments.plus(segment_counts(trial.events, found, trial.duration_s))
+    return _mean_f1(events, segments)
+
+
+def _mean_f1(events: Counts, segments: Counts) -> float:
+    return float(np.nan_to_num((events.f1 + segments.f1) / 2))
+
+
+def choose_measure(trials: Sequence[Trial], name: str) -> tuple[float, float]:
+    """The mean F1 that measures have for the class `name`, and the price of its events where none is."""
+    events, segments, price = Counts(), Counts(), 0.0
+    for trial in trials:
+        found = [event for event in trial.measured if event.name == name]
+        if any(event.name == name for event in trial.events):
+            events = events.plus(event_counts(trial.events, found))
+            segments = segments.plus(segment_counts(trial.events, found, trial.duration_s))
+        elif not trial.events:
+            price += trial.price * len(found)
+    return _mean_f1(events, segments), price
+
+
+def settle(
+    model: Model, library: Library, each: int, measures: Mapping[str, str], seed: int
+) -> tuple[dict[str, Fusion | str], str]:
+    """By class, its fusion, or the measure that settles it, if that is better; and in words how this was chosen.
+
+    Args:
+        library: of held-out songs.
+        each: recordings with each class.
+        measures: by class, names of measures that settle it in any case.
+    """
+    trials = tried(model, recordings(library, each, seed))
+    known = {str(getattr(finder, "name", "")): name for name, finder in FINDERS.items()}
+    settled: dict[str, Fusion | str] = {name: f"measure:{measure}" for name, measure in measures.items()}
+    told = []
+    for name in [name for name in CLASSES if name not in settled]:
+        settled[name], f1, price = choose(trials, name)
+        words = f"{name} {f1:.2f} - {price:.2f}"
+        if name in known:
+            by_measure, asked = choose_measure(trials, name)
+            words += f", {known[name]} {by_measure:.2f} - {asked:.2f}"
+            if by_measure - asked >= f1 - price:
+                settled[name] = f"measure:{known[name]}"
+        told.append(words)
+    hours = sum(trial.duration_s for trial in trials if not trial.events) / 3600
+    words = (
+        f"fusions: on {each} recordings of held-out songs with each class, strengths 0.2 to 1, the best mean of event "
+        f"F1 and segment F1 less {PER_ALARM} for each event in music without defects and {PER_DECEIVED} in effects "
+        f"that only sound defective ({hours:.2f} h together); a measure settles a class if it is as good, and "
+        f"{', '.join(measures) or 'none'} in any case. F1 - price, of the network, of the measure: {'; '.join(told)}"
+    )
+    return settled, words
+
+
+def tried(model: Model, asked: Iterable[Recording]) -> list[Trial]:
+    """What the network and measures make of recordings. Raises ModelError."""
+    detector, trials = NetworkDetector(model), list[Trial]()
+    for recording in asked:
+        audio = Heard(recording.samples, RATE_HZ)
+        scores = detector.outputs(audio).frames[model.card.output_of("frame_scores").name]
+        measured = tuple(Measures().detect(audio, Facts()))
+        trials.append(Trial(scores=scores, measured=measured, events=recording.events, effect=recording.effect))
+    return trials

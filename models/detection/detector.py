@@ -1,0 +1,111 @@
+"""The detector of defects that has a network: its events, and those of the measures that settle what it leaves to them.
+
+Conventions. As models/defects.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from models.apply import Outputs, apply
+from models.audio import converted, converted_frames
+from models.card import Label, ModelError, pretrained, read_card
+from models.defects import BLOCK_S, Audio, Facts, Measures
+from models.events import IMPULSIVE, Event, Fusion, fuse, merged, peaks
+from models.model import Model
+from models.windows import FloatArray
+
+
+class Heard:
+    """Samples at hand, [frames, channels], as models.defects.Audio."""
+
+    def __init__(self, samples: FloatArray, sample_rate_hz: int) -> None:
+        self._samples = samples
+        self.sample_rate_hz = sample_rate_hz
+        self.frames, self.channels = samples.shape
+
+    def blocks(self, block_frames: int) -> Iterator[FloatArray]:
+        """All samples in order, [frames, channels] each."""
+        for start in range(0, self.frames, block_frames):
+            yield self._samples[start : start + block_frames]
+
+
+class NetworkDetector:
+    """A network and measures, as the card says.
+
+    Args:
+        model: with framewise scores for classes of models.events.CLASSES.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._by_measure = {label.name for label in model.card.labels if label.by != "network"}
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return self._model.card.name
+
+    @property
+    def version(self) -> str:
+        """Of the model."""
+        return self._model.card.version
+
+    def detect(self, audio: Audio, facts: Facts) -> list[Event]:
+        """The events of one recording, in order of time.
+
+        Raises:
+            ModelError: if the model fails at it.
+        """
+        measured = Measures().detect(audio, facts)
+        # What a decoder refused is evidence, whoever settles the class.
+        kept = [event for event in measured if event.name in self._by_measure or event.name == "codec_damage"]
+        return merged([*kept, *events_of(self.outputs(audio))])
+
+    def outputs(self, audio: Audio) -> Outputs:
+        """What the network gives for the whole recording. Raises ModelError."""
+        card, rate_hz = self._model.card, audio.sample_rate_hz
+        blocks = converted(audio.blocks(round(BLOCK_S * rate_hz)), rate_hz, card.sample_rate_hz, card.channels)
+        return apply(self._model, blocks, converted_frames(audio.frames, rate_hz, card.sample_rate_hz))
+
+
+def events_of(outputs: Outputs) -> list[Event]:
+    """Framewise scores as events, by the fusions of the card, class after class."""
+    card = outputs.card
+    frames = outputs.frames[card.output_of("frame_scores").name]
+    hop_s = (card.frame_hop_samples or 1) / card.sample_rate_hz
+    told: list[Event] = []
+    for column, label in enumerate(card.labels):
+        told += events_of_label(label, frames[:, column], hop_s, outputs.first_frame_s)
+    return told
+
+
+def events_of_label(label: Label, scores: FloatArray, hop_s: float, first_s: float = 0.0) -> list[Event]:
+    """Events of one class, none if a measure settles it; impulsive ones are moments of the length of a frame."""
+    if label.fusion is None:
+        return []
+    found = (moments if label.name in IMPULSIVE else fuse)(scores, hop_s, label.fusion)
+    return [
+        Event(label.name, first_s + start_s, first_s + end_s, None, score, f"probability {score:.2f} by the network")
+        for start_s, end_s, score in found
+    ]
+
+
+def moments(scores: FloatArray, hop_s: float, fusion: Fusion) -> list[tuple[float, float, float]]:
+    """Peaks of at least `fusion.high`, `fusion.merge_s` apart, as segments of half a frame before and after."""
+    found = peaks(scores, hop_s, threshold=fusion.high, apart_s=max(fusion.merge_s, hop_s))
+    return [(max(0.0, at_s - hop_s / 2), at_s + hop_s / 2, score) for at_s, score in found]
+
+
+def shipped() -> NetworkDetector:
+    """With the newest model that ships for the task.
+
+    Raises:
+        ModelError: if there is none.
+    """
+    from models.saved import LoadedModel
+
+    folders = [folder for folder in pretrained() if read_card(folder).task == "defects"]
+    if not folders:
+        raise ModelError("no_model", "no model finds defects here", "songscan train defects makes one")
+    return NetworkDetector(LoadedModel(folders[-1]))

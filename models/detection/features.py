@@ -1,0 +1,252 @@
+"""What the detector of defects hears: log-mel, and features that see what a mel spectrum blurs. All by tf.signal.
+
+Conventions. Windows are float32 [batch, samples, CHANNELS] at 44.1 kHz, FRAMES * HOP samples; frame n of the features
+stands for the samples from n * HOP to (n + 1) * HOP, and its spectra are centred there. Everything refers to the level
+of the whole window, so gain does not matter. Features of both channels are put together by means of powers, or by their
+maximum and minimum: left and right may change places, and an event of one channel is not halved by a mixture, nor lost
+where channels are opposite (vertical motion of a stylus).
+
+Beside log-mel, since a click lasts a millisecond and mains hum a second:
+
+* the residual of a linear prediction, whose coefficients are those of 90 ms, so that a click does not predict itself;
+* levels of ninths of a frame (1.1 ms), held and zero samples, samples near the peak: gaps and flat tops;
+* level and likeness of the channels;
+* flatness of octaves: noise against tones;
+* the least distance of the mel spectrum to earlier ones: repetitions;
+* a comb over half a second for 50 and 60 Hz and their harmonics;
+* how the spectrum of 160 ms later, along a logarithmic axis, is shifted against that before: a change of speed shifts
+  all partials alike.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from librosa.filters import mel as librosa_mel
+
+from models.detection.network import BANDS, CHANNELS, FEATURES, FRAMES, HOP, RATE_HZ
+from models.signal import power, stft
+
+Tensor = Any
+FloatArray = npt.NDArray[np.float32]
+
+# tf.signal.frame copies pieces as long as the greatest common divisor of window and hop: windows are whole hops.
+WINDOW, FFT = 2 * HOP, 1024  #: samples of an STFT frame, 20 ms, and of its transform
+HIGHEST_HZ = 16_000.0
+SILENCE = 1e-5  #: level (full scale 1.0) of a window below which there is nothing to hear
+FLOOR = 1e-10  #: of power, against that of the window
+ORDER = 8  #: of the linear prediction
+PREDICTED_FRAMES = 9  #: whose autocorrelations are averaged for it
+NEAR_FRAMES = 25  #: 0.25 s, that a frame's level is compared with
+PARTS = 9  #: of a frame, HOP / PARTS samples each
+OCTAVES_HZ = (2000.0, 4000.0, 8000.0, 16_000.0)
+REPEATED_FRAMES = 5
+LAGS = tuple(range(3, 60))  #: frames, 30 to 590 ms
+SLOWER = 21  #: for the comb, one sample of so many
+COMB_WINDOW, COMB_HOP, COMB_FFT = 840, 210, 1024  #: of those: 0.4 s, 0.1 s
+MAINS_HZ, HARMONICS = (50.0, 60.0), 8
+STEADY = 21  #: frames of the comb that are averaged, 2.1 s
+PITCH_WINDOW, PITCH_HOP, PITCH_FFT = 8 * HOP, 4 * HOP, 4096
+PITCH_HZ, PITCHES_PER_OCTAVE, PITCH_OCTAVES = 500.0, 60, 3
+LAG = 2  #: the spectra compared are 2 * LAG * PITCH_HOP apart
+SHIFTS = 12  #: steps of pitch, up and down
+SCALE = 1 / np.log(10.0)
+
+
+def features(windows: Tensor) -> Tensor:
+    """Windows [batch, FRAMES * HOP, CHANNELS] to features [batch, FRAMES, FEATURES], log-mel first."""
+    channels = tf.transpose(windows, [0, 2, 1])
+    level = tf.sqrt(tf.reduce_mean(tf.square(channels), axis=[1, 2], keepdims=True))
+    each = tf.reshape(channels / tf.maximum(level, SILENCE), [-1, FRAMES * HOP])
+    powers = power(stft(_around(each, WINDOW, HOP), WINDOW, HOP, FFT)) / WINDOW
+    mean = tf.reduce_mean(_paired(powers), axis=1)
+    mel = _mel(mean)
+    found = [mel, _residual(each, powers), _samples(each), _stereo(each), _flatness(mean), _repeats(mel)]
+    return tf.ensure_shape(tf.concat([*found, _comb(each), _shifts(each)], axis=-1), [None, FRAMES, FEATURES])
+
+
+def _around(samples: Tensor, window: int, hop: int) -> Tensor:
+    """`samples` [n, samples] padded so that frame n of `window` samples is centred on (n + 1/2) * hop, to the end."""
+    before = (window - hop) // 2
+    return tf.pad(samples, [[0, 0], [before, window - hop - before]])
+
+
+def _paired(values: Tensor) -> Tensor:
+    """[batch * CHANNELS, ...] to [batch, CHANNELS, ...]."""
+    return tf.reshape(values, tf.concat([[-1, CHANNELS], tf.shape(values)[1:]], axis=0))
+
+
+def _most_and_least(values: Tensor) -> Tensor:
+    """Of the channels: [batch * CHANNELS, frames, n] to [batch, frames, 2 n]."""
+    pairs = _paired(values)
+    return tf.concat([tf.reduce_max(pairs, axis=1), tf.reduce_min(pairs, axis=1)], axis=-1)
+
+
+def _log(powers: Tensor) -> Tensor:
+    """Tenths of decibels, about: log10, not below FLOOR."""
+    return SCALE * tf.math.log(tf.maximum(powers, FLOOR))
+
+
+def _smooth(values: Tensor, frames: int) -> Tensor:
+    """Moving average along [n, frames, features]; at the ends of what there is."""
+    return tf.nn.avg_pool1d(values, frames, 1, "SAME")
+
+
+def _mel(powers: Tensor) -> Tensor:
+    matrix = librosa_mel(sr=RATE_HZ, n_fft=FFT, n_mels=BANDS, fmin=30, fmax=HIGHEST_HZ, norm=None).T
+    weights = np.asarray(matrix / np.maximum(matrix.sum(axis=0), 1e-6), np.float32)
+    return _log(tf.matmul(powers, tf.constant(weights))) + 3.0
+
+
+def _residual(each: Tensor, powers: Tensor) -> Tensor:
+    """What a linear prediction leaves: peak, level, shape and outliers of each frame against those near by."""
+    error = _predicted(each, _prediction(powers))
+    size = tf.abs(error)
+    peak = _log(tf.square(tf.reduce_max(size, axis=-1, keepdims=True)))
+    level = _log(tf.reduce_mean(tf.square(size), axis=-1, keepdims=True))
+    mean = tf.reduce_mean(size, axis=-1, keepdims=True)
+    near = _smooth(level, NEAR_FRAMES)
+    ordinary = tf.maximum(_smooth(mean, NEAR_FRAMES), 1e-5)
+    outliers = tf.reduce_mean(tf.cast(size > 6 * ordinary, tf.float32), axis=-1, keepdims=True)
+    whole = _log(tf.reduce_mean(tf.square(_framed(each)), axis=-1, keepdims=True))
+    shape = level - _log(tf.square(mean))
+    told = [peak - near, level - near, shape, _log(outliers + 1e-3), near - _smooth(whole, NEAR_FRAMES), near + 3.0]
+    return _most_and_least(tf.concat(told, axis=-1))
+
+
+def _prediction(powers: Tensor) -> Tensor:
+    """Coefficients [n, frames, ORDER + 1] of the prediction error, by the Levinson-Durbin recursion."""
+    bins = FFT // 2 + 1
+    weights = np.cos(2 * np.pi / FFT * np.outer(np.arange(bins), np.arange(ORDER + 1)))
+    weights[1:-1] *= 2
+    r = _smooth(tf.matmul(powers, tf.constant(weights / FFT, tf.float32)), PREDICTED_FRAMES)
+    r = tf.unstack(r, axis=-1)
+    r[0] = r[0] * (1 + 1e-5) + 1e-9
+    a, error = [tf.ones_like(r[0])], r[0]
+    for order in range(1, ORDER + 1):
+        k = -tf.add_n([a[i] * r[order - i] for i in range(order)]) / error
+        k = tf.clip_by_value(k, -0.9999, 0.9999)
+        grown = [*a, tf.zeros_like(r[0])]
+        a = [grown[i] + k * grown[order - i] for i in range(order + 1)]
+        error = error * (1 - k * k)
+    return tf.stack(a, axis=-1)
+
+
+def _predicted(each: Tensor, coefficients: Tensor) -> Tensor:
+    """The error of the prediction, [n, frames, HOP]."""
+    frames = _framed(each)
+    before = tf.pad(frames[:, :-1, -ORDER:], [[0, 0], [1, 0], [0, 0]])
+    frames = tf.concat([before, frames], axis=-1)
+    return tf.add_n([coefficients[..., i : i + 1] * frames[..., ORDER - i : ORDER - i + HOP] for i in range(ORDER + 1)])
+
+
+def _framed(each: Tensor) -> Tensor:
+    return tf.reshape(each, [-1, FRAMES, HOP])
+
+
+def _samples(each: Tensor) -> Tensor:
+    """Levels of parts of frames, and shares of samples that are zero, held, or near the peak."""
+    frames = _framed(each)
+    parts = _log(tf.reduce_mean(tf.square(tf.reshape(frames, [-1, FRAMES, PARTS, HOP // PARTS])), axis=-1))
+    near = _smooth(tf.reduce_mean(parts, axis=-1, keepdims=True), NEAR_FRAMES)
+    least, most = (f(parts, axis=-1, keepdims=True) - near for f in (tf.reduce_min, tf.reduce_max))
+    steps = tf.abs(_framed(each - tf.pad(each, [[0, 0], [1, 0]])[:, :-1]))
+    step = _log(tf.reduce_max(tf.square(steps), axis=-1, keepdims=True))
+    top = tf.reduce_max(tf.abs(each), axis=-1)[:, None, None]
+    held = tf.abs(frames) > 0.985 * top
+    told = [least, most, near + 3.0, step - _smooth(step, NEAR_FRAMES)]
+    told += [_share(tf.abs(frames) < 1e-4), _share(steps < 1e-5), _log(_share(held) + 1e-3) + 3.0]
+    return _most_and_least(tf.concat(told, axis=-1))
+
+
+def _share(true: Tensor) -> Tensor:
+    return tf.reduce_mean(tf.cast(true, tf.float32), axis=-1, keepdims=True)
+
+
+def _stereo(each: Tensor) -> Tensor:
+    """How much the channels' levels and likeness differ from those of the window."""
+    left, right = tf.unstack(_paired(_framed(each)), axis=1)
+    own = [tf.reduce_mean(tf.square(side), axis=-1, keepdims=True) for side in (left, right)]
+    common = tf.reduce_mean(left * right, axis=-1, keepdims=True)
+    slow = [_smooth(value, 5) for value in (*own, common)]
+    difference = _log(slow[0] + 1e-6) - _log(slow[1] + 1e-6)
+    likeness = slow[2] / (tf.sqrt(slow[0] * slow[1]) + 1e-6)
+    away = tf.abs(difference - tf.reduce_mean(difference, axis=1, keepdims=True))
+    turned = likeness - tf.reduce_mean(likeness, axis=1, keepdims=True)
+    return tf.concat([tf.abs(difference), away, likeness, turned], axis=-1)
+
+
+def _flatness(powers: Tensor) -> Tensor:
+    """Mean of logarithms less logarithm of the mean, by octaves: 0 for white noise on average, down to -4 for tones."""
+    edges = [round(hz / RATE_HZ * FFT) for hz in OCTAVES_HZ]
+    told = []
+    for low, high in itertools.pairwise(edges):
+        part = powers[..., low:high]
+        told.append(_share_of(_log(part)) - _log(_share_of(part)))
+    return tf.concat(told, axis=-1)
+
+
+def _share_of(part: Tensor) -> Tensor:
+    return tf.reduce_mean(part, axis=-1, keepdims=True)
+
+
+def _repeats(mel: Tensor) -> Tensor:
+    """How like the mel spectra of REPEATED_FRAMES are those some LAGS earlier: the least distance, against the mean."""
+    coarse = tf.reduce_mean(tf.reshape(mel, [-1, FRAMES, BANDS // 2, 2]), axis=-1)
+    away = []
+    for lag in LAGS:
+        earlier = tf.pad(coarse[:, :-lag], [[0, 0], [lag, 0], [0, 0]], constant_values=9.0)
+        away.append(tf.reduce_mean(tf.abs(coarse - earlier), axis=-1))
+    distances = _smooth(tf.stack(away, axis=-1), REPEATED_FRAMES)
+    least, mean = tf.reduce_min(distances, axis=-1, keepdims=True), tf.reduce_mean(distances, axis=-1, keepdims=True)
+    return tf.concat([tf.math.log(least + 0.01), least / (mean + 0.01)], axis=-1)
+
+
+def _comb(each: Tensor) -> Tensor:
+    """How far harmonics of the mains stand out, [batch, FRAMES, len(MAINS_HZ) * HARMONICS], averaged over seconds."""
+    slow = tf.reduce_mean(tf.reshape(each, [-1, FRAMES * HOP // SLOWER, SLOWER]), axis=-1)
+    spectra = power(stft(_around(slow, COMB_WINDOW, COMB_HOP), COMB_WINDOW, COMB_HOP, COMB_FFT)) / COMB_WINDOW
+    levels = _log(tf.reduce_mean(_paired(spectra), axis=1) + 1e-7)
+    stands_out = _smooth(tf.matmul(levels, tf.constant(_teeth())), STEADY)
+    return tf.repeat(stands_out, COMB_HOP * SLOWER // HOP, axis=1)
+
+
+def _teeth() -> FloatArray:
+    """[bins, teeth]: the bins of each harmonic, less those around it."""
+    step_hz = RATE_HZ / SLOWER / COMB_FFT
+    bins = np.arange(COMB_FFT // 2 + 1)
+    columns = []
+    for mains_hz in MAINS_HZ:
+        for harmonic in range(1, HARMONICS + 1):
+            away = np.abs(bins - mains_hz * harmonic / step_hz)
+            on, beside = np.maximum(0, 1 - away / 1.5), ((away > 3) & (away < 8)).astype(float)
+            columns.append(on / on.sum() - beside / beside.sum())
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _shifts(each: Tensor) -> Tensor:
+    """Likeness of spectra before and after, shifted by -SHIFTS..SHIFTS steps: [batch, FRAMES, 2 SHIFTS + 1]."""
+    mono = tf.reduce_mean(_paired(each), axis=1)
+    spectra = power(stft(_around(mono, PITCH_WINDOW, PITCH_HOP), PITCH_WINDOW, PITCH_HOP, PITCH_FFT)) / PITCH_WINDOW
+    levels = _log(tf.matmul(spectra, tf.constant(_pitches())) + 1e-7)
+    around = tf.transpose(_smooth(tf.transpose(levels, [0, 2, 1]), 15), [0, 2, 1])
+    peaks = tf.nn.relu(levels - around)
+    peaks = peaks / tf.maximum(tf.norm(peaks, axis=-1, keepdims=True), 1.0)
+    padded = tf.pad(peaks, [[0, 0], [LAG, LAG], [0, 0]])
+    before, after = padded[:, : -2 * LAG, SHIFTS:-SHIFTS], padded[:, 2 * LAG :]
+    size = peaks.shape[-1] - 2 * SHIFTS
+    like = [tf.reduce_sum(before * after[..., s : s + size], axis=-1) for s in range(2 * SHIFTS + 1)]
+    return tf.repeat(tf.stack(like, axis=-1), PITCH_HOP // HOP, axis=1)
+
+
+def _pitches() -> FloatArray:
+    """[bins, steps of pitch]: triangles, at least a bin wide."""
+    steps = PITCHES_PER_OCTAVE * PITCH_OCTAVES
+    centres = PITCH_HZ * 2 ** (np.arange(steps) / PITCHES_PER_OCTAVE) / RATE_HZ * PITCH_FFT
+    width = np.maximum(1.0, centres * (2 ** (1 / PITCHES_PER_OCTAVE) - 1))
+    triangles = np.maximum(0, 1 - np.abs(np.arange(PITCH_FFT // 2 + 1)[:, None] - centres) / width)
+    return np.asarray(triangles / triangles.sum(axis=0), np.float32)

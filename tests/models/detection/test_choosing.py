@@ -1,0 +1,66 @@
+"""Fusions are chosen for what is told right, and against what is told where there is nothing."""
+
+import numpy as np
+import pytest
+
+from models.detection.choosing import PER_ALARM, Trial, choose, choose_measure
+from models.detection.network import HOP, RATE_HZ
+from models.events import CLASSES, Event, fuse
+
+HOP_S = HOP / RATE_HZ
+
+
+def trial(name, stretches=(), level=0.0, floor=0.0, measured=()):
+    """Ten seconds in which a class is told at `level` in `stretches` of frames, and at `floor` elsewhere."""
+    scores = np.full((1000, len(CLASSES)), floor, np.float32)
+    for start, stop in stretches:
+        scores[start:stop, CLASSES.index(name)] = level
+    return Trial(scores=scores, measured=measured, events=())
+
+
+def true(made, name, stretches):
+    events = tuple(Event(name, start * HOP_S, stop * HOP_S) for start, stop in stretches)
+    return Trial(scores=made.scores, measured=made.measured, events=events)
+
+
+def test_the_threshold_lies_between_what_is_there_and_what_is_not():
+    there = [true(trial("hiss", [(100, 700)], 0.65, 0.02), "hiss", [(100, 700)])]
+    clean = [trial("hiss", [(300, 500)], 0.45)] * 3
+    fusion, f1, price = choose([*there, *clean], "hiss")
+    assert (f1, price) == (1.0, 0)
+    assert 0.45 < fusion.high <= 0.65
+
+
+def test_a_false_alarm_costs_less_than_all_that_would_be_missed():
+    """Three true events at the same score as one false one: they are told, and the one is owned up to."""
+    there = [true(trial("hiss", [(100, 700)], 0.5), "hiss", [(100, 700)])] * 3
+    _, f1, price = choose([*there, trial("hiss", [(300, 500)], 0.5)], "hiss")
+    assert (f1, price) == (1.0, PER_ALARM)
+
+
+def test_pieces_of_one_event_are_merged_and_flickers_dropped():
+    pieces = [(100, 300), (304, 500)]
+    flickers = [(600, 602), (800, 802)]
+    there = true(trial("crackle", [*pieces, *flickers], 0.9), "crackle", [(100, 500)])
+    fusion, f1, _ = choose([there, trial("crackle", flickers, 0.9)], "crackle")
+    assert f1 == 1.0
+    (found,) = fuse(there.scores[:, CLASSES.index("crackle")], HOP_S, fusion)
+    assert found[:2] == pytest.approx((1.0, 5.0), abs=0.1)
+
+
+def test_clicks_are_moments():
+    there = true(trial("click", [(100, 101), (103, 104)], 0.9), "click", [(100, 101), (103, 104)])
+    fusion, f1, _ = choose([there], "click")
+    assert f1 == 1.0
+    assert fusion.merge_s < 0.03
+
+
+def test_a_measure_is_judged_by_the_same_measure():
+    event = Event("hum", 1.0, 5.0)
+    found = true(trial("hum", measured=(event,)), "hum", [(100, 500)])
+    missed = true(trial("hum"), "hum", [(100, 500)])
+    alarm = trial("hum", measured=(event, Event("click", 1.0, 1.0)))
+    assert choose_measure([found], "hum") == (1.0, 0)
+    f1, price = choose_measure([found, missed, alarm], "hum")
+    assert f1 == pytest.approx(2 / 3)
+    assert price == PER_ALARM

@@ -1,0 +1,89 @@
+"""Features of defects: gain, channels and time; clicks, gaps, hum and repetitions where they are."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.detection.features import features
+from models.detection.network import BANDS, CHANNELS, FEATURES, FRAMES, HOP, RATE_HZ
+
+CLIP = FRAMES * HOP
+hear = tf.function(features, autograph=False, input_signature=[tf.TensorSpec([None, CLIP, CHANNELS], tf.float32)])
+RESIDUAL = BANDS  #: peak against what is near, of the channel that has more
+LOUDEST_PART, LEAST_PART = BANDS + 12 + 1, BANDS + 12 + 7
+ZEROS = BANDS + 12 + 4
+REPEATED = BANDS + 12 + 14 + 4 + 3
+COMB = REPEATED + 2
+
+
+def music(seed=0, channels=CHANNELS):
+    """Noise that falls by 6 dB an octave, and tones: nothing steps."""
+    random = np.random.default_rng(seed)
+    spectrum = np.fft.rfft(random.normal(0, 1, (CLIP, channels)), axis=0)
+    hz = np.fft.rfftfreq(CLIP, 1 / RATE_HZ)[:, None]
+    noise = np.fft.irfft(spectrum * 100 / np.maximum(hz, 100), CLIP, axis=0)
+    tones = sum(np.sin(2 * np.pi * f * np.arange(CLIP) / RATE_HZ) for f in (331, 547, 1230))
+    return (0.1 * noise / noise.std() + 0.05 * tones[:, None]).astype(np.float32)
+
+
+def heard(*clips):
+    return np.asarray(hear(np.stack(clips).astype(np.float32)))
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return music()
+
+
+def test_shapes_and_numbers(plain):
+    told = heard(plain, 0 * plain)
+    assert told.shape == (2, FRAMES, FEATURES)
+    assert np.isfinite(told).all()
+    assert np.abs(told).max() < 20
+
+
+def test_gain_does_not_matter_nor_do_left_and_right(plain):
+    loud, soft, turned = heard(plain, 0.01 * plain, plain[:, ::-1])
+    np.testing.assert_allclose(loud, soft, atol=0.05)
+    np.testing.assert_allclose(loud, turned, atol=0.05)
+
+
+def test_neighbours_in_a_batch_do_not_matter(plain):
+    np.testing.assert_allclose(heard(plain, music(1))[0], heard(plain)[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("frame", [3, 250, 796])
+@pytest.mark.parametrize("channel", [slice(0, 1), slice(None)])
+def test_a_click_of_one_sample_stands_out_in_its_frame(plain, frame, channel):
+    clicked = plain.copy()
+    clicked[frame * HOP + 200, channel] += 0.2
+    peaks = heard(clicked)[0, :, RESIDUAL]
+    assert peaks.argmax() == frame
+    assert peaks[frame] > np.delete(peaks, frame).max() + 0.3
+
+
+def test_a_gap_of_three_milliseconds_is_in_its_frame(plain):
+    gapped = plain.copy()
+    gapped[400 * HOP + 150 : 400 * HOP + 300] = 0
+    told = heard(gapped)[0]
+    assert told[:, LEAST_PART].argmin() == 400
+    assert told[400, ZEROS] == pytest.approx(150 / HOP, abs=0.01)
+
+
+@pytest.mark.parametrize(("mains_hz", "first"), [(50.0, 0), (60.0, 8)])
+def test_hum_is_on_its_comb(plain, mains_hz, first):
+    t = np.arange(CLIP)[:, None] / RATE_HZ
+    hum = sum(0.2 / n * np.sin(2 * np.pi * mains_hz * n * t) for n in range(1, 6)).astype(np.float32)
+    before, after, opposite = heard(plain, plain + hum, plain + hum * [1, -1])[:, 400, COMB : COMB + 16]
+    assert (after - before)[first : first + 5].min() > 0.5
+    assert (opposite - before)[first : first + 5].min() > 0.5
+
+
+def test_a_repeated_stretch_is_like_what_was_before(plain):
+    """The music changes all the time, so nothing else is."""
+    steps = np.repeat(np.exp(np.random.default_rng(2).normal(0, 1, CLIP // 2205)), 2205)[:, None]
+    moving = (plain * steps / 8).astype(np.float32)
+    again = moving.copy()
+    again[300 * HOP : 320 * HOP] = moving[280 * HOP : 300 * HOP]
+    told = heard(again)[0, :, REPEATED]
+    assert 303 <= told.argmin() <= 317
