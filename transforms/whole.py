@@ -3,7 +3,8 @@
 Conventions. An upload is written over what bears its name: the last writer wins, and nobody reads half of two. It is
 made in chunks that are repeated one by one, and only over the writing that was there when it began: a request that
 arrives late, when the call is long over, undoes nothing. Cloud Storage is told the CRC32C beforehand and refuses
-anything else; what it says of the object afterwards is compared again. An upload that fails leaves no object behind.
+anything else; what it says of the object afterwards is compared again. An upload that fails leaves no object behind, or
+the whole one where a request arrives after its answer was given up.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from tests import bigquery
 from tests.transforms.outputs import row, write
 from transforms import tables
 from transforms.publish import publish
-from transforms.records import TABLES, DeadLetter, Quality, Stem, Tag, TrackFacts, Work
+from transforms.records import TABLES, DeadLetter, Defect, Quality, Reason, Stem, Tag, TrackFacts, Verdict, Work
 
 
 def random_opening(draw, number):
@@ -24,7 +24,7 @@ def random_opening(draw, number):
         failed = draw.choice(["failed_transient", "failed_permanent"])
         rows.append(row(DeadLetter, track, token, at, task="decode", error=f"{number}", **of))
         return [*rows, *(row(Work, track, token, at, status=failed, task=t, model_name=t, **of) for t in ("quality",))]
-    for task in draw.sample(["quality", "tags", "stems"], draw.randrange(1, 4)):
+    for task in draw.sample(["quality", "tags", "defects", "stems"], draw.randrange(1, 5)):
         name = {"quality": "quality"}.get(task, "net")  # one model serves two tasks
         stamp = {**of, "task": task, "model_name": name, "model_version": version}
         status = draw.choice(["ok", "ok", "ok", "failed_permanent"])
@@ -36,6 +36,11 @@ def random_opening(draw, number):
             rows.append(row(Quality, track, token, at, score=float(number), **stamp))
         elif task == "tags":
             rows += [row(Tag, track, token, at, label=label, score=number / 100, **stamp) for label in ("x", "y")]
+        elif task == "defects":
+            found = draw.randrange(3)
+            rows += [row(Defect, track, token, at, number=n, start_s=number / 4, **stamp) for n in range(found)]
+            reasons = [Reason(what="click", words=f"{number}", start_s=1.5, end_s=None)] * (found > 1)
+            rows.append(row(Verdict, track, token, at, accepted=not reasons, reasons=reasons, defects=found, **stamp))
         else:
             stems = draw.sample(["vocals", "accompaniment"], draw.randrange(1, 3))
             rows += [row(Stem, track, token, at, stem=stem, uri=f"{number}", **stamp) for stem in stems]

@@ -135,6 +135,7 @@ def test_an_upload_that_fails_leaves_nothing(bucket, proxy, source, monkeypatch,
     monkeypatch.setattr(gcs_client, "DEADLINE_S", 0.2)
     if kind == "slow":
         monkeypatch.setattr(gcs_client, "TIMEOUT_S", (5.0, 0.1))
+        proxy.slow_s = 60.0  # longer than all attempts: a request that arrives after its answer was given up is met
     proxy.fail(kind, r"^(POST .*uploadType=multipart|PUT .*upload_id)", times=1000)
     with pytest.raises(UploadError, match=words):
         upload(source(content), f"gs://{bucket.name}/state/x")
