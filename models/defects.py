@@ -7,7 +7,7 @@ network, class by class; a network joins its events with those of the classes th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,14 +79,21 @@ class Detector(Protocol):
 
 
 class Measures:
-    """The detector that needs no network."""
+    """The detector that needs no network.
+
+    Args:
+        names: of FINDERS that are asked; all of them if None.
+    """
 
     name = "defects-measures"
     version = DEFECTS_VERSION
 
+    def __init__(self, names: Collection[str] | None = None) -> None:
+        self._finders = [finder for name, finder in FINDERS.items() if names is None or name in names]
+
     def detect(self, audio: Audio, facts: Facts) -> list[Event]:
         """The events that measures settle, in one pass over the blocks."""
-        meters = [finder(audio.sample_rate_hz, audio.channels) for finder in FINDERS.values()]
+        meters = [finder(audio.sample_rate_hz, audio.channels) for finder in self._finders]
         for block in audio.blocks(round(BLOCK_S * audio.sample_rate_hz)):
             for meter in meters:
                 meter.add(block)

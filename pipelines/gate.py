@@ -17,14 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.defects import Facts, Measures
+from models.card import ModelError
+from models.defects import Detector, Facts, Measures
 from models.events import Event
 from models.measures.quality import QualityMeter
 from pipelines.outcome import DONE, FAILED
 from transforms.child import DecoderProcess
 from transforms.errors import MisuseError, RunError, TrackError
+from transforms.model_files import card_of, open_model
 from transforms.policy import Objection, Policy, default_policy, judge, read_policy
 from transforms.scratch import Scratch
+from transforms.tasks import DEFECTS, parse_tasks
 
 UNREADABLE = 3
 STDIN = "-"
@@ -54,15 +57,16 @@ class Judgement:
         return json.dumps(told, ensure_ascii=True)  # names that are no Unicode must not break the reader
 
 
-def gate(files: Sequence[str], *, policy_file: str | None, as_json: bool, print_line: Print) -> int:
+def gate(files: Sequence[str], *, policy_file: str | None, model: str | None, as_json: bool, print_line: Print) -> int:
     """Judges `files` and tells each in a line or more; the exit status.
 
     Args:
         files: paths; `-` is standard input.
         policy_file: TOML; the policy that ships if None.
+        model: URI of the one that finds defects; that which ships if None.
 
     Raises:
-        MisuseError: if the policy is not right, or standard input is asked for twice.
+        MisuseError: if the policy or the model is not right, or standard input is asked for twice.
         RunError: if there is no room for the samples, or the decoder does not start.
     """
     if files.count(STDIN) > 1:
@@ -70,34 +74,54 @@ def gate(files: Sequence[str], *, policy_file: str | None, as_json: bool, print_
     policy = default_policy() if policy_file is None else read_policy(Path(policy_file))
     verdicts = set()
     with DecoderProcess() as decoder:
+        detector = detector_for(policy, model)
         for file in files:
-            judgement = judge_file(file, policy, decoder)
+            judgement = judge_file(file, policy, decoder, detector)
             verdicts.add(judgement.verdict)
             print_line(judgement.to_json() if as_json else words(judgement))
             sys.stdout.flush()
     return UNREADABLE if "unreadable" in verdicts else FAILED if "rejected" in verdicts else DONE
 
 
-def judge_file(file: str, policy: Policy, decoder: DecoderProcess) -> Judgement:
+def detector_for(policy: Policy, model: str | None) -> Detector:
+    """What finds the defects that `policy` asks about: without a network, which takes seconds to load, if measures do.
+
+    Raises:
+        MisuseError: if there is no such model, or it does not find defects.
+    """
+    task = parse_tasks(DEFECTS, [model] if model else [])[-1]
+    settled = {label.name: label.by for label in card_of(task.model_uri).labels}
+    asked = {settled[name] for name in policy.defects if name in settled}
+    if "network" not in asked:
+        return Measures({by.removeprefix("measure:") for by in asked})
+    from models.detection.detector import NetworkDetector
+
+    try:
+        return NetworkDetector(open_model(task.model_uri))
+    except ModelError as error:
+        raise MisuseError(error.message, error.advice) from error
+
+
+def judge_file(file: str, policy: Policy, decoder: DecoderProcess, detector: Detector) -> Judgement:
     """What becomes of one file."""
     try:
         with _opened(file, decoder) as scratch:
-            reasons = judge_samples(scratch, policy)
+            reasons = judge_samples(scratch, policy, detector)
             return Judgement(
                 file=file,
                 verdict="rejected" if reasons else "accepted",
                 reasons=reasons,
                 duration_s=scratch.frames / scratch.sample_rate_hz,
             )
-    except TrackError as error:
+    except (TrackError, ModelError) as error:
         return Judgement(file=file, verdict="unreadable", error=error.message, advice=error.advice)
 
 
-def judge_samples(scratch: Scratch, policy: Policy) -> tuple[Objection, ...]:
-    """The reasons of `policy` against a decoded recording; none: it is let in."""
+def judge_samples(scratch: Scratch, policy: Policy, detector: Detector) -> tuple[Objection, ...]:
+    """The reasons of `policy` against a decoded recording; none: it is let in. Raises ModelError."""
     decoded = scratch.decoded
     facts = Facts(damaged_at_s=decoded.damaged_at_s, damaged_packets=decoded.damaged_packets)
-    events = Measures().detect(scratch, facts) if policy.defects else []
+    events = detector.detect(scratch, facts) if policy.defects else []
     measures = None
     if policy.quality:
         meter = QualityMeter(scratch.sample_rate_hz, scratch.channels)

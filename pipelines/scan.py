@@ -41,7 +41,7 @@ from transforms.write import Write
 #: What carries out a task, by its name.
 PERFORM: dict[str, Callable[[Task, Journal, ScanSettings], beam.PTransform]] = {
     QUALITY.name: lambda task, journal, settings: Assess(),
-    DEFECTS.name: lambda task, journal, settings: Detect(task),
+    DEFECTS: lambda task, journal, settings: Detect(task, journal),
     TAGS: lambda task, journal, settings: AddTags(task, journal),
     STEMS: lambda task, journal, settings: Separate(
         task, journal, settings.output, settings.stem_options, settings.scratch_dir

@@ -7,23 +7,28 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from models.defects import Detector, Facts, Measures
+from models.defects import Facts
 from models.events import Event
-from transforms.perform import perform
+from models.model import Model
+from transforms.infer import Infer, SavedModelHandler, infer
+from transforms.journal import Journal
 from transforms.policy import Policy, default_policy, defective_s, judge
 from transforms.recording import Recording
 from transforms.records import Defect, Reason, Row, Task, Verdict
 
 
-def detect(recording: Recording, task: Task, detector: Detector) -> list[Row]:
-    """The rows of `defects` and the one of `verdicts` for one recording.
+def detect(recording: Recording, task: Task, model: Model) -> list[Row]:
+    """The rows of `defects` and the one of `verdicts`, by `model` and the measures that its card names.
 
     Raises:
-        TrackError: if the samples cannot be read any more, or the detector fails at them.
+        TrackError: if the samples cannot be read any more, or the model fails at them.
+        RunError: if the model is not there any more.
     """
+    from models.detection.detector import joined
+
     decoded = recording.samples.decoded
     facts = Facts(damaged_at_s=decoded.damaged_at_s, damaged_packets=decoded.damaged_packets)
-    events = detector.detect(recording.samples, facts)
+    events = joined(infer(recording, task, model), recording.samples, facts)
     return rows_of(recording, task, events, default_policy())
 
 
@@ -58,10 +63,8 @@ class Detect(beam.PTransform):
     """Recordings to recordings whose report has the rows of `defects` and `verdicts` too."""
 
     task: Task
+    journal: Journal
 
     def expand(self, recordings: beam.PCollection) -> beam.PCollection:
         """One `Recording` for each."""
-        return recordings | beam.Map(perform, self.task, self._work).with_output_types(Recording)
-
-    def _work(self, recording: Recording) -> list[Row]:
-        return detect(recording, self.task, Measures())
+        return recordings | Infer(SavedModelHandler(self.task, detect, self.journal))

@@ -17,14 +17,20 @@ from transforms.model_files import card_of, pretrained_uri
 from transforms.records import Task
 
 QUALITY = Task(name="quality", model_name="quality", model_version=QUALITY_VERSION)
-DEFECTS = Task(name="defects", model_name="defects-measures", model_version=DEFECTS_VERSION)
-OF_MEASURES = {task.name: task for task in (QUALITY, DEFECTS)}  # tasks without a network
+OF_MEASURES = {QUALITY.name: QUALITY}  # tasks without a network
 TAGS = "tags"
+DEFECTS = "defects"
 STEMS = "stems"
-TASKS = (QUALITY.name, TAGS, DEFECTS.name, STEMS)
+TASKS = (QUALITY.name, TAGS, DEFECTS, STEMS)
+#: Beside its options: measures settle some classes of defects, and other measures make recordings due again.
+DIGESTS = {DEFECTS: f"measures-{DEFECTS_VERSION}"}
 USUAL = (QUALITY.name, TAGS)  # what is done unless told otherwise: stems take the room of the catalogue again
 #: By task: of these it reads exactly one.
-ROLES_READ: dict[str, tuple[Role, ...]] = {TAGS: ("scores", "frame_scores"), STEMS: ("mask", "waveform")}
+ROLES_READ: dict[str, tuple[Role, ...]] = {
+    TAGS: ("scores", "frame_scores"),
+    DEFECTS: ("frame_scores",),
+    STEMS: ("mask", "waveform"),
+}
 SEPARATOR = "separator"  # of all models that ship and make stems, the one that is used unless others are named
 BY_MODELS = tuple(ROLES_READ)  # tasks that need a network
 
@@ -53,7 +59,7 @@ def parse_tasks(names: str, models: Sequence[str] = (), digests: Mapping[str, st
     except ModelError as error:
         raise MisuseError(error.message, error.advice) from error
     chosen = [(OF_MEASURES[name],) if name in OF_MEASURES else tuple(by_task[name]) for name in TASKS if name in wanted]
-    known = digests or {}
+    known = DIGESTS | dict(digests or {})
     return tuple(
         dataclasses.replace(task, options_digest=known.get(task.name, "")) for tasks in chosen for task in tasks
     )

@@ -92,7 +92,7 @@ def rms(samples: npt.NDArray[np.floating]) -> float:
 def level_near(
     samples: FloatArray, at: int, rate_hz: int, channel: int | None = None, whole: float | None = None
 ) -> float:
-    """RMS of the 50 ms around frame `at`, and no less than 30 dB below that of the whole recording, `whole` if known."""
+    """RMS of the 50 ms around frame `at`, at least 30 dB below that of the whole recording, `whole` if known."""
     half = round(0.025 * rate_hz)
     near = rms(samples[max(at - half, 0) : at + half, columns(channel)])
     return max(near, (rms(samples) if whole is None else whole) * 10 ** (-30 / 20))

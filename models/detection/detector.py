@@ -39,7 +39,6 @@ class NetworkDetector:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._by_measure = {label.name for label in model.card.labels if label.by != "network"}
 
     @property
     def name(self) -> str:
@@ -57,16 +56,24 @@ class NetworkDetector:
         Raises:
             ModelError: if the model fails at it.
         """
-        measured = Measures().detect(audio, facts)
-        # What a decoder refused is evidence, whoever settles the class.
-        kept = [event for event in measured if event.name in self._by_measure or event.name == "codec_damage"]
-        return merged([*kept, *events_of(self.outputs(audio))])
+        return joined(self.outputs(audio), audio, facts)
 
     def outputs(self, audio: Audio) -> Outputs:
         """What the network gives for the whole recording. Raises ModelError."""
         card, rate_hz = self._model.card, audio.sample_rate_hz
         blocks = converted(audio.blocks(round(BLOCK_S * rate_hz)), rate_hz, card.sample_rate_hz, card.channels)
         return apply(self._model, blocks, converted_frames(audio.frames, rate_hz, card.sample_rate_hz))
+
+
+def joined(outputs: Outputs, audio: Audio, facts: Facts) -> list[Event]:
+    """The network's events, those of the measures that its card leaves classes to, and what the decoder says."""
+    by_measure = {
+        label.name: label.by.removeprefix("measure:") for label in outputs.card.labels if label.by != "network"
+    }
+    measured = Measures(set(by_measure.values())).detect(audio, facts)
+    # What a decoder refused is evidence, whoever settles the class.
+    kept = [event for event in measured if event.name in by_measure or event.name == "codec_damage"]
+    return merged([*kept, *events_of(outputs)])
 
 
 def events_of(outputs: Outputs) -> list[Event]:

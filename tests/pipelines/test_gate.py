@@ -40,8 +40,8 @@ def test_statuses_and_reasons_with_times(files):
     accepted, rejected = map(json.loads, told.splitlines())
     assert (status, accepted["verdict"], accepted["reasons"]) == (1, "accepted", [])
     assert (rejected["file"], rejected["verdict"]) == (str(holed), "rejected")
-    (reason,) = rejected["reasons"]
-    assert (reason["what"], reason["count"]) == ("dropout", 1)
+    (reason,) = [reason for reason in rejected["reasons"] if reason["what"] == "dropout"]
+    assert reason["count"] == 1
     assert reason["stretches"][0]["start_s"] == pytest.approx(2.0, abs=0.001)
     assert reason["stretches"][0]["end_s"] == pytest.approx(2.1, abs=0.001)
     status, told, _ = gate(clean, holed, text, text.with_name("gone.wav"))
@@ -56,11 +56,15 @@ def test_statuses_and_reasons_with_times(files):
 
 def test_standard_input_is_judged_and_a_policy_of_ones_own(files, tmp_path):
     clean, holed, _ = files
-    assert gate("-", stdin=clean.read_bytes())[0] == 0
-    assert gate("-", stdin=holed.read_bytes())[0] == 1
-    lenient = tmp_path / "lenient.toml"
-    lenient.write_text("[defects.dropout]\ncount = 2\n")
-    assert gate("--policy", lenient, holed)[0] == 0
+    lenient, strict = tmp_path / "lenient.toml", tmp_path / "strict.toml"
+    lenient.write_text("[defects.dropout]\ncount = 2\n")  # for measures alone: no network is loaded
+    strict.write_text("[defects.dropout]\ncount = 1\n")
+    assert gate("--policy", lenient, "-", stdin=holed.read_bytes())[0] == 0
+    assert gate("--policy", strict, "-", stdin=holed.read_bytes())[0] == 1
+    assert gate("--policy", strict, clean)[0] == 0
+    status, _, told = gate("--model", "pretrained:separator/2", clean)
+    assert status == 2
+    assert "'stems'" in told
     lenient.write_text("[defects.dropout]\ncount = 'two'\n")
     status, _, told = gate("--policy", lenient, holed)
     assert status == 2
@@ -74,10 +78,10 @@ def test_a_scan_lists_each_stretch_and_a_verdict_for_each_track(files, tmp_path)
     for path in files[:2]:
         path.rename(catalogue / path.name)
     scan(catalogue, tmp_path / "out", "--tasks=defects")
-    (defect,) = rows(tmp_path / "out", "FROM defects")
+    (defect,) = rows(tmp_path / "out", "FROM defects WHERE class = 'dropout'")
     assert (defect["track_id"], defect["class"], defect["channel"]) == ("holed.wav", "dropout", None)
     assert defect["start_s"] == pytest.approx(2.0, abs=0.001)
     verdicts = rows(tmp_path / "out", "FROM verdicts ORDER BY track_id")
     assert [(v["track_id"], v["accepted"]) for v in verdicts] == [("clean.flac", True), ("holed.wav", False)]
-    assert [reason["what"] for reason in verdicts[1]["reasons"]] == ["dropout"]
-    assert np.isclose(verdicts[1]["defective_s"], 0.1, atol=0.002)
+    assert "dropout" in [reason["what"] for reason in verdicts[1]["reasons"]]
+    assert verdicts[1]["defective_s"] >= 0.099
