@@ -7,6 +7,7 @@ reach from -23 to -11 dBFS, some songs are compressed, and no sample is at full 
 files.
 
     python -m bench.defect_material MIDI_FOLDER OUT --songs=60 --seconds=60
+    python -m bench.defect_material MIDI_FOLDER OTHER --first=600 --songs=206 --seconds=180 --seed=7 --split=test
 """
 
 from __future__ import annotations
@@ -119,12 +120,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--songs", type=int, default=60)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=6)
+    parser.add_argument("--first", type=int, default=0, help="so many songs are passed over")
+    parser.add_argument("--split", help="that all songs belong to")
     options = parser.parse_args(arguments)
-    files = sorted(options.midi.glob("*.mid"))[: options.songs]
+    files = sorted(options.midi.glob("*.mid"))[options.first :][: options.songs]
     options.out.mkdir(parents=True, exist_ok=True)
     order = sorted(range(len(files)), key=lambda index: (index % 10, index))
     for index in order:
-        target = options.out / f"{split_of(index, len(files))}_{files[index].stem}.flac"
+        target = options.out / f"{options.split or split_of(index, len(files))}_{files[index].stem}.flac"
         if target.exists():
             continue
         sound = render(files[index], options.seconds, np.random.default_rng([options.seed, index]))

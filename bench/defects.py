@@ -6,7 +6,7 @@ clean ones. Rates are events per hour with 95 % intervals. Times real time are o
 excluded. The same seed asks about the same samples; when `--minutes` are over, no further excerpt is begun, and
 `clips` says how many there were.
 
-    python -m bench.defects SONGS --only=test_ --real=RECORDINGS
+    python -m bench.defects SONGS --only=test_ --clean=OTHER_SONGS --real=RECORDINGS
     python -m bench.defects SONGS --only=validation_ --classes click hum --strengths middle --detector=MODULE:CALLABLE
 """
 
@@ -50,9 +50,9 @@ class Bench:
         """Whether another excerpt may be begun."""
         return time.monotonic() < self.ends_s
 
-    def clean_songs(self) -> None:
+    def clean_songs(self, songs: Sequence[Path]) -> None:
         """Whole songs as they are."""
-        for song in filter(lambda _: self.in_time(), self.songs):
+        for song in filter(lambda _: self.in_time(), songs):
             events = self.trials.sound(song.stem, whole(song), self.clean)
             for name in NAMES:
                 best = max((event.score for event in events if event.name == name), default=0.0)
@@ -81,6 +81,7 @@ class Bench:
         sections = [("Injected", [self._row(*key) for key in sorted(self.found, key=_place)])]
         for title, alarms in (("Clean", self.clean), ("Deceptive", self.deceptive), ("Recorded", self.recorded)):
             sections.append((f"{title}: {_told(alarms)}", _rates(alarms)))
+        sections.append(("Told of clean songs", _listed(self.clean)))
         sections.append(("Told of effects", _grouped(self.deceptive)))
         sections.append(("Told of recordings", _listed(self.recorded)))
         speed = self.trials.asked_s / max(self.trials.worked_s, 1e-9)
@@ -144,6 +145,10 @@ def _listed(alarms: Alarms) -> list[dict[str, Any]]:
     ]
 
 
+def _files(folders: Sequence[Path]) -> list[Path]:
+    return sorted(path for folder in folders for path in folder.rglob("*") if path.suffix in SUFFIXES)
+
+
 def loaded(place: str) -> Detector:
     """The detector that MODULE:CALLABLE gives."""
     module, _, name = place.partition(":")
@@ -160,18 +165,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--strengths", nargs="*", default=list(STRENGTHS), choices=list(STRENGTHS))
     parser.add_argument("--seconds", type=float, default=20.0, help="of an excerpt")
     parser.add_argument("--negatives", type=int, default=3, help="songs with every musical effect")
+    parser.add_argument(
+        "--clean", type=Path, nargs="*", default=[], help="folders of more clean songs, to be scanned whole"
+    )
     parser.add_argument("--real", type=Path, nargs="*", default=[], help="folders of recordings")
-    parser.add_argument("--detector", default="models.defects:Measures", metavar="MODULE:CALLABLE")
+    parser.add_argument("--detector", default="models.detection.detector:shipped", metavar="MODULE:CALLABLE")
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=6)
     options = parser.parse_args(arguments)
     songs = sorted(path for path in options.songs.iterdir() if path.name.startswith(options.only))
     trials = Trials(loaded(options.detector), seed=options.seed, seconds=options.seconds)
     bench = Bench(trials, songs, time.monotonic() + 60 * options.minutes)
-    bench.clean_songs()
+    bench.clean_songs([*songs, *_files(options.clean)])
     bench.injected(options.classes, options.strengths)
     bench.negatives(options.negatives)
-    bench.recordings(sorted(p for folder in options.real for p in folder.rglob("*") if p.suffix in SUFFIXES))
+    bench.recordings(_files(options.real))
     print(bench.report())
 
 

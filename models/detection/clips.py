@@ -28,6 +28,7 @@ SPARE_S = 2.5  #: beyond a clip, for what defects take away
 HEARD = tuple(name for name in CLASSES if name != "abrupt_edge")  #: an edge is where no clip begins
 EVIDENT = HOP * 5  #: samples of a defect that must be within a clip
 QUIET = 10 ** (-60 / 20)
+NARROW_HZ = (16_000, 16_000, 22_050, 24_000, 32_000)
 TRIES = 20
 
 
@@ -42,6 +43,7 @@ class ClipsConfig:
         speed: played up to 12 % faster or slower, all along.
         colour: through a smooth filter.
         dull: without its highest octave or so, as coded or old recordings are.
+        narrow: at one of NARROW_HZ when the defect comes in, which then has no more than that either.
         mono: both channels alike.
         floor: with a noise floor below what counts as hiss.
         range_db: turned down by up to so much.
@@ -55,6 +57,7 @@ class ClipsConfig:
     speed: Share = 0.4
     colour: Share = 0.4
     dull: Share = 0.25
+    narrow: Share = 0.4
     mono: Share = 0.15
     floor: Share = 0.4
     range_db: NotBelow = 20.0
@@ -74,15 +77,6 @@ class Clips:
     def __init__(self, library: Library, settings: ClipsConfig, seed: int) -> None:
         self._library = library
         self._settings = settings
-        self._recipe = Recipe(
-            seconds=CLIP / RATE_HZ,
-            rate_hz=RATE_HZ,
-            clean=settings.clean,
-            negative=settings.negative,
-            second=settings.second,
-            names=HEARD,
-            strengths=(settings.weakest, 1.0),
-        )
         self._seed = seed
         self._parts = [(song, name) for song in library.songs for name in _usable(song)]
         if not self._parts:
@@ -106,14 +100,30 @@ class Clips:
         raise DataError(f"{TRIES} excerpts for the clip {number} were silent: is the music?")
 
     def _made(self, rng: Rng) -> tuple[FloatArray, FloatArray]:
-        clip = made(self._varied(rng), self._recipe, rng)
-        if len(clip.samples) < CLIP:
+        music, rate_hz = self._varied(rng), RATE_HZ
+        if rng.random() < self._settings.narrow:
+            rate_hz = int(rng.choice(NARROW_HZ))
+            music = np.clip(soxr.resample(music, RATE_HZ, rate_hz), -1, 1)
+        clip = made(music, self._recipe(rate_hz), rng)
+        if len(clip.samples) < CLIP * rate_hz // RATE_HZ:
             raise ValueError("defects took too much away")
-        samples = _rounded(np.repeat(clip.samples, CHANNELS // clip.samples.shape[1], axis=1))
+        samples = np.repeat(_at_full_rate(_rounded(clip.samples), rate_hz), CHANNELS // clip.samples.shape[1], axis=1)
         end = int(rng.integers(CLIP // 8, CLIP)) if rng.random() < self._settings.ends else CLIP
         samples[end:] = 0
         there = {event.name for event in clip.events if event.start_s * RATE_HZ < end - EVIDENT}
         return samples, np.array([name in there for name in CLASSES], np.float32)
+
+    def _recipe(self, rate_hz: int) -> Recipe:
+        settings = self._settings
+        return Recipe(
+            seconds=CLIP / RATE_HZ,
+            rate_hz=rate_hz,
+            clean=settings.clean,
+            negative=settings.negative,
+            second=settings.second,
+            names=HEARD,
+            strengths=(settings.weakest, 1.0),
+        )
 
     def _varied(self, rng: Rng) -> FloatArray:
         """CLIP samples and SPARE_S of music, varied, [frames, CHANNELS]."""
@@ -183,6 +193,14 @@ def _dulled(samples: FloatArray, rng: Rng) -> FloatArray:
     """Nothing above 3.5 to 16 kHz."""
     edge = float(np.exp(rng.uniform(np.log(3500), np.log(16000))))
     return _filtered(samples, np.array([1.0, 1.0, 0.0, 0.0]), np.array([0, edge, edge * 1.05, RATE_HZ]))
+
+
+def _at_full_rate(samples: FloatArray, rate_hz: int) -> FloatArray:
+    """CLIP frames at RATE_HZ, by the resampler that a scan uses."""
+    if rate_hz == RATE_HZ:
+        return samples
+    full = soxr.resample(samples, rate_hz, RATE_HZ)[:CLIP]
+    return np.pad(full, ((0, CLIP - len(full)), (0, 0)))
 
 
 def _rounded(samples: FloatArray) -> FloatArray:

@@ -30,7 +30,7 @@ def test_a_clip_follows_from_seed_and_number(library):
 
 
 def test_clean_clips_have_no_label_and_are_16_bits(library):
-    clips = Clips(library, ClipsConfig(clean=1.0, negative=0.0, second=0.0, ends=0.0), 1)
+    clips = Clips(library, ClipsConfig(clean=1.0, negative=0.0, second=0.0, ends=0.0, narrow=0.0), 1)
     for number in range(4):
         samples, labels = clips.clip(number)
         assert samples.shape == (CLIP, 2)
@@ -38,6 +38,16 @@ def test_clean_clips_have_no_label_and_are_16_bits(library):
         np.testing.assert_array_equal(samples * 32768, np.round(samples * 32768))
         assert np.abs(samples).max() <= 1
         assert not labels.any()
+
+
+def test_recordings_at_lower_rates_have_defects_of_their_band(library):
+    clips = Clips(library, ClipsConfig(clean=0.0, negative=0.0, second=0.0, ends=0.0, narrow=1.0), 1)
+    for number in range(6):
+        samples, labels = clips.clip(number)
+        assert samples.shape == (CLIP, 2)
+        assert labels.sum() == 1
+        power = np.abs(np.fft.rfft(samples * np.hanning(CLIP)[:, None], axis=0)) ** 2
+        assert power[round(16_500 * CLIP / RATE_HZ) :].sum() < 1e-6 * power.sum()
 
 
 def test_defective_clips_say_so_and_edges_are_not_among_them(library):
