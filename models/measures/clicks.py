@@ -6,7 +6,9 @@ note's beginning, but that is followed by more than there was before. Neither is
 25 ms on either side, and leave the level as it was, at once or after 45 ms, for a deep scratch throws the stylus. What
 comes in time, as a sample of a click on a beat does, or as thick as rain, is none.
 
-Below 32 kHz a click has lost what tells it from a singer's lips: it must be higher and shorter there.
+Below 32 kHz a click has lost what tells it from a singer's lips: it must be higher and shorter there. At any rate one
+to three samples that were added to the sound are told by the trace that they leave (models/measures/outliers.py), even
+if they stand little above it.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 from models.events import Event
 from models.measures.blocks import Array, Samples, measured
 from models.measures.finding import Finder
+from models.measures.outliers import added
 
 ORDER = 16
 FRAME_S = 0.046
@@ -44,6 +47,7 @@ class Bounds(NamedTuple):
 WIDE_BAND = Bounds(12.0, 2.5, 0.35, 0.003)
 NARROW_BAND = Bounds(60.0, 5.0, 0.15, 0.0004)
 NARROW_BELOW_HZ = 32_000
+IMPULSE_FAR_OUT, IMPULSE_OVER_MUSIC, IMPULSE_EXPLAINS = 10.0, 1.5, 0.9
 
 
 class _Burst(NamedTuple):
@@ -72,15 +76,38 @@ class ClickFinder(Finder):
                     self.tell(at + burst.first, at + burst.last + 1, channel, far / (far + 6), words)
 
     def _clicks(self, wave: Samples, residual: Array, scale: Array, core: slice) -> list[_Burst]:
-        bursts = self._bursts(residual, residual > self._bounds.far_out * scale)
+        far = self._alone(residual, residual > self._bounds.far_out * scale, core)
+        clicks = [burst for burst in far if self._is_click(wave, residual, burst)]
+        less = self._alone(residual, residual > IMPULSE_FAR_OUT * scale, core)
+        told = {burst.peak for burst in clicks}
+        return clicks + [found for burst in less if burst.peak not in told for found in self._impulse(wave, burst)]
+
+    def _alone(self, residual: Array, stands_out: Array, core: slice) -> list[_Burst]:
+        """Bursts that begin within `core` and are no texture."""
+        bursts = self._bursts(residual, stands_out)
         heights = np.array([residual[burst.peak] for burst in bursts])
         places = np.array([burst.peak for burst in bursts])
         kept = []
         for burst, height in zip(bursts, heights, strict=True):
             near = (np.abs(places - burst.peak) < self.sample_rate_hz / 2) & (heights > height / 3)
-            if core.start <= burst.first < core.stop and near.sum() <= MOST_PER_S:
-                kept += [burst] if self._is_click(wave, residual, burst) else []
+            kept += [burst] if core.start <= burst.first < core.stop and near.sum() <= MOST_PER_S else []
         return kept
+
+    def _impulse(self, wave: Samples, burst: _Burst) -> list[_Burst]:
+        """The samples that were added to the sound, if that is what the burst is."""
+        half = 2 ** round(np.log2(FRAME_S * self.sample_rate_hz))
+        first = burst.first
+        around = wave[max(0, first - half) : first + half].astype(np.float64)
+        at = min(first, half)
+        if at < ORDER or len(around) < at + 4 * ORDER:
+            return []
+        weights = _predictors((around * np.hanning(len(around)))[None])[0]
+        explained, width, height = added(np.convolve(around, weights)[: len(around)], weights, at)
+        alone = round(ALONE_S * self.sample_rate_hz)
+        before, after = _rms(around[max(0, at - alone) : at]), _rms(around[at + width : at + width + alone])
+        if explained < IMPULSE_EXPLAINS or height < max(FAINTEST, IMPULSE_OVER_MUSIC * max(before, after)):
+            return []
+        return [_Burst(first, first + width - 1, burst.peak)] if after < LOUDER_AFTER * before + 0.01 * height else []
 
     def _bursts(self, residual: Array, stands_out: Array) -> list[_Burst]:
         """The bulk and the highest sample of what stands out."""
