@@ -101,8 +101,8 @@ class Label(_Part):
     )
     by: str = Field(
         default="network",
-        pattern=r"^(network|measure:[a-z_]+)$",
-        description="what settles the label: the network, or measure:NAME, one of models/measures that does so better",
+        pattern=r"^(network|(network\+)?measure:[a-z_]+)$",
+        description="what settles it: network; measure:NAME, one of models/measures; or network+measure:NAME, both",
     )
 
 

@@ -129,7 +129,7 @@ def _defect_problems(card: ModelCard) -> list[str]:
     for label in card.labels:
         if label.name not in CLASSES:
             found.append(f"label {label.name!r} is no class of defects: {', '.join(CLASSES)}")
-        elif (label.by == "network") != (label.fusion is not None):
+        elif label.by.startswith("network") != (label.fusion is not None):
             found.append(f"label {label.name!r} needs a fusion if the network settles it, and none if a measure does")
     return found
 

@@ -90,9 +90,8 @@ def detector_for(policy: Policy, model: str | None) -> Detector:
         MisuseError: if there is no such model, or it does not find defects.
     """
     task = parse_tasks(DEFECTS, [model] if model else [])[-1]
-    settled = {label.name: label.by for label in card_of(task.model_uri).labels}
-    asked = {settled[name] for name in policy.defects if name in settled}
-    if "network" not in asked:
+    asked = {label.by for label in card_of(task.model_uri).labels if label.name in policy.defects}
+    if not any(by.startswith("network") for by in asked):
         return Measures({by.removeprefix("measure:") for by in asked})
     from models.detection.detector import NetworkDetector
 

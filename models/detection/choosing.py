@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import median_filter
 
+from models.audio import resample
 from models.defect_clips import excerpt
 from models.defects import FINDERS, Facts, Measures
 from models.degrade import degrade
 from models.degrade.negatives import NEGATIVES, negative
-from models.detection.clips import HEARD
-from models.detection.detector import Heard, NetworkDetector, moments
+from models.detection.clips import HEARD, NARROW_HZ
+from models.detection.detector import Heard, NetworkDetector, beyond, moments
 from models.detection.network import HOP, RATE_HZ
 from models.event_metrics import Counts, event_counts, segment_counts
 from models.events import CLASSES, IMPULSIVE, Event, Fusion, fuse
@@ -33,7 +34,7 @@ FloatArray = npt.NDArray[np.float32]
 HOP_S = HOP / RATE_HZ
 TRIAL_S = 24.0
 PER_ALARM = 0.2  #: of F1, for an event in music without a defect
-PER_DECEIVED = 0.02  #: the same where an effect sounds like a defect
+PER_DECEIVED = 0.02  #: the same where an effect sounds like a defect, and in music with a defect of another class
 MEDIANS_S = (0.0, 0.05, 0.11, 0.31, 1.01)
 HIGHS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99, 1.0)
 LOWS = (1.0, 0.4, 0.1)  #: of high
@@ -41,12 +42,15 @@ MERGES_S = (0.0, 0.1, 0.5)
 SHORTEST_S = (0.0, 0.05, 0.2)
 APART_S = (0.02, 0.05)  #: moments of impulsive classes
 
+How = tuple[Fusion | None, str]  #: the network's fusion if it tells the class, and `by` of models.card.Label
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
     """What is to be tried."""
 
-    samples: FloatArray  #: [frames, channels] at RATE_HZ
+    samples: FloatArray  #: [frames, channels]
+    rate_hz: int
     events: tuple[Event, ...]
     effect: bool = False  #: a musical one that sounds like a defect
 
@@ -62,8 +66,12 @@ class Trial:
 
     @property
     def price(self) -> float:
-        """Of an event told here, where there is none."""
-        return PER_DECEIVED if self.effect else PER_ALARM
+        """Of an event told here, where there is none of its class."""
+        return PER_DECEIVED if self.effect or self.events else PER_ALARM
+
+    def has(self, name: str) -> bool:
+        """Whether there is an event of the class."""
+        return any(event.name == name for event in self.events)
 
     @property
     def duration_s(self) -> float:
@@ -72,35 +80,41 @@ class Trial:
 
 
 def recordings(library: Library, each: int, seed: int) -> Iterator[Recording]:
-    """Of the songs in `library`: `each` with every class, from faint to strong; all of them clean; and with effects."""
+    """Of the songs in `library`: `each` with every class, from faint to strong; all of them clean; and with effects.
+
+    Every other recording is at one of NARROW_HZ; clean ones are there at RATE_HZ and at the lowest of those.
+    """
     parts = [(song, name) for song in library.songs for name in song.parts if name != "noise"]
     lengths = np.array([len(library.part(*part)[0]) for part in parts], float)
 
-    def drawn(rng: np.random.Generator) -> FloatArray:
+    def drawn(rng: np.random.Generator, rate_hz: int) -> FloatArray:
         samples, _ = library.part(*parts[rng.choice(len(parts), p=lengths / lengths.sum())])
-        return excerpt(np.asarray(samples), RATE_HZ, TRIAL_S, rng)
+        return resample(excerpt(np.asarray(samples), RATE_HZ, TRIAL_S, rng), RATE_HZ, rate_hz)
 
     for (column, name), number in itertools.product(enumerate(HEARD), range(each)):
         rng = np.random.default_rng([seed, 1, column, number])
-        music = drawn(rng)
+        rate_hz = int(rng.choice(NARROW_HZ)) if number % 2 else RATE_HZ
+        music = drawn(rng, rate_hz)
         while name == "channel_fault" and music.shape[1] < 2:
-            music = drawn(rng)
-        degraded = degrade(music, RATE_HZ, name, 0.2 + 0.8 * (number + 0.5) / each, rng)
+            music = drawn(rng, rate_hz)
+        degraded = degrade(music, rate_hz, name, 0.2 + 0.8 * (number + 0.5) / each, rng)
         told = tuple(Event(e.name, e.start_s, e.end_s, e.channel) for e in degraded.events)
-        yield Recording(samples=degraded.samples, events=told)
-    for part in parts:
-        yield Recording(samples=np.asarray(library.part(*part)[0], np.float32), events=())
+        yield Recording(samples=degraded.samples, rate_hz=rate_hz, events=told)
+    for part, rate_hz in itertools.product(parts, (RATE_HZ, min(NARROW_HZ))):
+        samples = np.asarray(library.part(*part)[0], np.float32)
+        yield Recording(samples=resample(samples, RATE_HZ, rate_hz), rate_hz=rate_hz, events=())
     for column, effect in enumerate(NEGATIVES):
         for number in range(-(-each // 4)):
             rng = np.random.default_rng([seed, 2, column, number])
-            yield Recording(samples=negative(drawn(rng), RATE_HZ, effect, rng), events=(), effect=True)
+            samples = negative(drawn(rng, RATE_HZ), RATE_HZ, effect, rng)
+            yield Recording(samples=samples, rate_hz=RATE_HZ, events=(), effect=True)
 
 
 def choose(trials: Sequence[Trial], name: str) -> tuple[Fusion, float, float]:
     """The fusion of the class `name`, its mean F1 on `trials`, and the price of its events where none is."""
     column = CLASSES.index(name)
-    own = [trial for trial in trials if any(event.name == name for event in trial.events)]
-    clean = [trial for trial in trials if not trial.events]
+    own = [trial for trial in trials if trial.has(name)]
+    clean = [trial for trial in trials if not trial.has(name)]
     best: tuple[float, float, Fusion, float, float] | None = None
     for median_s in MEDIANS_S if name not in IMPULSIVE else (0.0,):
         smooth_own, smooth_clean = ([_smoothed(trial, column, median_s) for trial in part] for part in (own, clean))
@@ -156,23 +170,27 @@ def _mean_f1(events: Counts, segments: Counts) -> float:
     return float(np.nan_to_num((events.f1 + segments.f1) / 2))
 
 
-def choose_measure(trials: Sequence[Trial], name: str) -> tuple[float, float]:
-    """The mean F1 that measures have for the class `name`, and the price of its events where none is."""
+def judged(trials: Sequence[Trial], name: str, fusion: Fusion | None) -> tuple[float, float]:
+    """Mean F1 of the class `name` by measures, joined by the network if it has a `fusion`, and its events' price."""
     events, segments, price = Counts(), Counts(), 0.0
+    column = CLASSES.index(name)
     for trial in trials:
         found = [event for event in trial.measured if event.name == name]
-        if any(event.name == name for event in trial.events):
+        if fusion is not None:
+            smooth = _smoothed(trial, column, fusion.median_s)[1]
+            found += beyond(found, _told(smooth, fusion, name))
+        if trial.has(name):
             events = events.plus(event_counts(trial.events, found))
             segments = segments.plus(segment_counts(trial.events, found, trial.duration_s))
-        elif not trial.events:
+        else:
             price += trial.price * len(found)
     return _mean_f1(events, segments), price
 
 
 def settle(
     model: Model, library: Library, each: int, measures: Mapping[str, str], seed: int
-) -> tuple[dict[str, Fusion | str], str]:
-    """By class, its fusion, or the measure that settles it, if that is better; and in words how this was chosen.
+) -> tuple[dict[str, How], str]:
+    """By class, how it is settled: by the network, a measure, or both; and in words how this was chosen.
 
     Args:
         library: of held-out songs.
@@ -181,32 +199,40 @@ def settle(
     """
     trials = tried(model, recordings(library, each, seed))
     known = {str(getattr(finder, "name", "")): name for name, finder in FINDERS.items()}
-    settled: dict[str, Fusion | str] = {name: f"measure:{measure}" for name, measure in measures.items()}
+    settled: dict[str, How] = {name: (None, f"measure:{measure}") for name, measure in measures.items()}
     told = []
     for name in [name for name in CLASSES if name not in settled]:
-        settled[name], f1, price = choose(trials, name)
-        words = f"{name} {f1:.2f} - {price:.2f}"
-        if name in known:
-            by_measure, asked = choose_measure(trials, name)
-            words += f", {known[name]} {by_measure:.2f} - {asked:.2f}"
-            if by_measure - asked >= f1 - price:
-                settled[name] = f"measure:{known[name]}"
+        settled[name], words = _settle_one(trials, name, known.get(name))
         told.append(words)
     hours = sum(trial.duration_s for trial in trials if not trial.events) / 3600
     words = (
         f"fusions: on {each} recordings of held-out songs with each class, strengths 0.2 to 1, the best mean of event "
         f"F1 and segment F1 less {PER_ALARM} for each event in music without defects and {PER_DECEIVED} in effects "
-        f"that only sound defective ({hours:.2f} h together); a measure settles a class if it is as good, and "
-        f"{', '.join(measures) or 'none'} in any case. F1 - price, of the network, of the measure: {'; '.join(told)}"
+        f"that only sound defective ({hours:.2f} h together) and in music with a defect of another class; a measure "
+        f"settles a class, or joins the network, if that is as good, and {', '.join(measures) or 'none'} in any case. "
+        f"F1 - price: {'; '.join(told)}"
     )
     return settled, words
+
+
+def _settle_one(trials: Sequence[Trial], name: str, measure: str | None) -> tuple[How, str]:
+    fusion, f1, price = choose(trials, name)
+    ways: list[tuple[float, float, How]] = [(f1, price, (fusion, "network"))]
+    if measure is not None:
+        ways += [
+            (*judged(trials, name, None), (None, f"measure:{measure}")),
+            (*judged(trials, name, fusion), (fusion, f"network+measure:{measure}")),
+        ]
+    words = ", ".join(f"{by} {f1:.2f} - {price:.2f}" for f1, price, (_, by) in ways)
+    best = max(ways, key=lambda way: (way[0] - way[1], way[2][0] is None))
+    return best[2], f"{name}: {words}"
 
 
 def tried(model: Model, asked: Iterable[Recording]) -> list[Trial]:
     """What the network and measures make of recordings. Raises ModelError."""
     detector, trials = NetworkDetector(model), list[Trial]()
     for recording in asked:
-        audio = Heard(recording.samples, RATE_HZ)
+        audio = Heard(recording.samples, recording.rate_hz)
         scores = detector.outputs(audio).frames[model.card.output_of("frame_scores").name]
         measured = tuple(Measures().detect(audio, Facts()))
         trials.append(Trial(scores=scores, measured=measured, events=recording.events, effect=recording.effect))

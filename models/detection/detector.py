@@ -5,7 +5,7 @@ Conventions. As models/defects.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from models.apply import Outputs, apply
 from models.audio import converted, converted_frames
@@ -14,6 +14,8 @@ from models.defects import BLOCK_S, Audio, Facts, Measures
 from models.events import IMPULSIVE, Event, Fusion, fuse, merged, peaks
 from models.model import Model
 from models.windows import FloatArray
+
+NEAR_S = 0.05  #: between what a measure and the network tell of the same
 
 
 class Heard:
@@ -66,14 +68,27 @@ class NetworkDetector:
 
 
 def joined(outputs: Outputs, audio: Audio, facts: Facts) -> list[Event]:
-    """The network's events, those of the measures that its card leaves classes to, and what the decoder says."""
-    by_measure = {
-        label.name: label.by.removeprefix("measure:") for label in outputs.card.labels if label.by != "network"
-    }
-    measured = Measures(set(by_measure.values())).detect(audio, facts)
+    """The network's events, those of the measures that its card names, and what the decoder says."""
+    names = {label.name: measure_of(label) for label in outputs.card.labels if measure_of(label)}
+    measured = Measures(set(names.values())).detect(audio, facts)
     # What a decoder refused is evidence, whoever settles the class.
-    kept = [event for event in measured if event.name in by_measure or event.name == "codec_damage"]
-    return merged([*kept, *events_of(outputs)])
+    kept = [event for event in measured if event.name in names or event.name == "codec_damage"]
+    return merged([*kept, *beyond(kept, events_of(outputs))])
+
+
+def measure_of(label: Label) -> str:
+    """The measure that settles a class, alone or with the network; empty if none does."""
+    return label.by.rpartition("measure:")[2] if "measure:" in label.by else ""
+
+
+def beyond(measured: Sequence[Event], heard: Iterable[Event]) -> list[Event]:
+    """Of what the network heard, that which no measure tells already, with channel and exact place."""
+    return [event for event in heard if not any(_same(event, known) for known in measured)]
+
+
+def _same(one: Event, other: Event) -> bool:
+    near = one.start_s < other.end_s + NEAR_S and other.start_s < one.end_s + NEAR_S
+    return one.name == other.name and near
 
 
 def events_of(outputs: Outputs) -> list[Event]:

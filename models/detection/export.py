@@ -76,19 +76,18 @@ def card(
     )
 
 
-def settled(its: ModelCard, how: Mapping[str, Fusion | str], words: str) -> ModelCard:
-    """The card with the fusion of each class, or the name of the measure that settles it (`measure:NAME`).
+def settled(its: ModelCard, how: Mapping[str, tuple[Fusion | None, str]], words: str) -> ModelCard:
+    """The card with the fusion of each class, if the network tells it, and what settles it (`by` of Label).
 
     Args:
         words: how they were chosen.
     """
     return its.model_copy(
-        update={"labels": tuple(_label(name, how[name]) for name in CLASSES), "thresholds_chosen": words}
+        update={
+            "labels": tuple(Label(name=name, fusion=how[name][0], by=how[name][1]) for name in CLASSES),
+            "thresholds_chosen": words,
+        }
     )
-
-
-def _label(name: str, how: Fusion | str) -> Label:
-    return Label(name=name, by=how) if isinstance(how, str) else Label(name=name, fusion=how)
 
 
 def export(network: keras.Model, its: ModelCard, folder: Path) -> None:

@@ -26,7 +26,7 @@ from models.mixing import Library
 
 FloatArray = npt.NDArray[np.float32]
 
-LEFT_TO_MEASURES = {"abrupt_edge": "edges", "click": "clicks", "channel_fault": "polarity"}
+LEFT_TO_MEASURES = {"abrupt_edge": "edges", "channel_fault": "polarity"}
 KNOTS, COLOUR = 6, 0.3  #: of a random curve over the bands, tens of decibels
 AT_ONCE = 20  #: clips that are evaluated together
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from models.detection.choosing import PER_ALARM, Trial, choose, choose_measure
+from models.detection.choosing import PER_ALARM, PER_DECEIVED, Trial, choose, judged
 from models.detection.network import HOP, RATE_HZ
-from models.events import CLASSES, Event, fuse
+from models.events import CLASSES, Event, Fusion, fuse
 
 HOP_S = HOP / RATE_HZ
 
@@ -60,7 +60,21 @@ def test_a_measure_is_judged_by_the_same_measure():
     found = true(trial("hum", measured=(event,)), "hum", [(100, 500)])
     missed = true(trial("hum"), "hum", [(100, 500)])
     alarm = trial("hum", measured=(event, Event("click", 1.0, 1.0)))
-    assert choose_measure([found], "hum") == (1.0, 0)
-    f1, price = choose_measure([found, missed, alarm], "hum")
+    assert judged([found], "hum", None) == (1.0, 0)
+    f1, price = judged([found, missed, alarm], "hum", None)
     assert f1 == pytest.approx(2 / 3)
     assert price == PER_ALARM
+
+
+def test_the_network_joins_a_measure_and_tells_nothing_twice():
+    event = Event("hum", 1.0, 3.0)
+    spans = [(100, 300), (500, 700)]
+    both = true(trial("hum", spans, 0.9, measured=(event,)), "hum", spans)
+    assert judged([both], "hum", None)[0] == pytest.approx(2 / 3)
+    assert judged([both], "hum", Fusion(high=0.8, low=0.8)) == (1.0, 0)
+
+
+def test_what_is_told_of_another_defect_costs_a_little():
+    other = true(trial("hiss", [(100, 200)], 0.9), "hum", [(100, 900)])
+    there = true(trial("hiss", [(100, 700)], 0.9), "hiss", [(100, 700)])
+    assert choose([there, other], "hiss")[1:] == (1.0, PER_DECEIVED)

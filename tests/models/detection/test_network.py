@@ -7,7 +7,7 @@ import pytest
 from models.card import Licences
 from models.check import check
 from models.detection import export as exporting
-from models.detection.detector import Heard, NetworkDetector
+from models.detection.detector import Heard, NetworkDetector, measure_of
 from models.detection.features import features
 from models.detection.network import CELL, FEATURES, FRAMES, HOP, RATE_HZ, NetworkConfig, loss, network, pooled
 from models.events import CLASSES, Fusion
@@ -113,10 +113,13 @@ def test_windows_join_without_a_seam(exported):
 
 
 def test_a_card_says_what_is_left_to_measures(exported):
-    fusions = dict.fromkeys(CLASSES, Fusion(high=0.7, low=0.2))
-    its = exporting.settled(exported.card, fusions | {"hum": "measure:hum"}, "by hand")
+    fusion = Fusion(high=0.7, low=0.2)
+    ways = dict.fromkeys(CLASSES, (fusion, "network"))
+    ways |= {"hum": (None, "measure:hum"), "click": (fusion, "network+measure:clicks")}
+    its = exporting.settled(exported.card, ways, "by hand")
     labels = {label.name: label for label in its.labels}
     assert labels["hum"].by == "measure:hum"
+    assert [measure_of(labels[name]) for name in ("hum", "click", "crackle")] == ["hum", "clicks", ""]
     assert labels["hum"].fusion is None
     assert labels["crackle"].fusion.high == 0.7
     assert type(its).model_validate_json(its.to_json()) == its
