@@ -12,10 +12,11 @@ Below 32 kHz a click has lost what tells it from a singer's lips: it must be hig
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.fft import irfft, next_fast_len, rfft
+from numpy.lib.stride_tricks import sliding_window_view
 
 from models.events import Event
 from models.measures.blocks import Array, Samples, measured
@@ -23,6 +24,7 @@ from models.measures.finding import Finder
 
 ORDER = 16
 FRAME_S = 0.046
+CELLS = 8  # of a frame, that are looked at first
 WIDEST_S, ALONE_S, SETTLED_S, LEVEL_S = 0.003, 0.025, 0.045, 0.03
 BULK = 0.25  # of a burst's peak: what is above counts for its width
 BUSIER_AFTER, LOUDER_AFTER = 3.0, 2.0  # in amplitude, residual and sound: a note began
@@ -64,12 +66,48 @@ class ClickFinder(Finder):
             return
         self._bounds = NARROW_BAND if self.sample_rate_hz < NARROW_BELOW_HZ else WIDE_BAND
         for channel in range(self.channels):
-            found = _residual(planes[channel], size)
+            found = self._residual(planes[channel], size)
             if found is not None:
                 for burst in self._clicks(planes[channel], *found, core):
                     far = float(found[0][burst.peak] / found[1][burst.peak])
                     words = f"{far:.0f} times what the sound around it leaves unforeseen"
                     self.tell(at + burst.first, at + burst.last + 1, channel, far / (far + 6), words)
+
+    def _residual(self, wave: Samples, size: int) -> tuple[Array, Array] | None:
+        """What each sample is off its prediction, and the scale of that around it, both [frames]; None without a click.
+
+        Frames in which no sample stands out, nor beside them, have a residual of 0.
+        """
+        count = -(-len(wave) // size)
+        frames = np.pad(wave, (0, count * size - len(wave))).reshape(count, size)
+        bends = np.abs(np.diff(frames, 2, axis=1))
+        own = _busy(frames, bends)
+        if not own.any():
+            return None
+        level = _levels_at_least(frames, round(ALONE_S * self.sample_rate_hz))
+        rows = np.flatnonzero(own)
+        high = _highest(bends[rows]) > np.maximum(BENDS_OVER_LEVEL * level[rows], 0.5 * FAINTEST)
+        rows = rows[high.any(axis=1)]
+        errors = _errors(wave, size, rows)
+        if not self._may_click(errors, level[rows]):
+            return None
+        rest = np.setdiff1d(np.flatnonzero(_beside(own)), rows)
+        residual, scale = np.zeros((count, size)), np.zeros(count)
+        residual[rows] = errors
+        residual[rest] = _errors(wave, size, rest)
+        busy = np.flatnonzero(_beside(own))
+        scale[busy] = _scales(residual[busy])
+        scale = np.maximum(scale, np.maximum(np.r_[scale[1:], 0], np.r_[0, scale[:-1]]))  # stricter where sound begins
+        scale[scale == 0] = 1.0
+        return residual.reshape(-1)[: len(wave)], np.repeat(scale, size)[: len(wave)]
+
+    def _may_click(self, errors: Array, level: Array) -> bool:
+        """Whether an error is as high as a click must be, by bounds that take little time."""
+        cells = _highest(errors)
+        high = cells >= np.maximum(FAINTEST, 0.999 * self._bounds.over_music * level)
+        some = high.any(axis=1)
+        far = cells[some] > self._bounds.far_out * _scales(errors[some])[:, None]
+        return bool((far & high[some]).any())
 
     def _clicks(self, wave: Samples, residual: Array, scale: Array, core: slice) -> list[_Burst]:
         bursts = self._bursts(residual, residual > self._bounds.far_out * scale)
@@ -140,41 +178,60 @@ def _rms(values: Array) -> float:
     return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if len(values) else 0.0
 
 
-def _residual(wave: Samples, size: int) -> tuple[Array, Array] | None:
-    """What each sample is off its prediction, and the scale of that around it, both [frames]; None without a click.
-
-    Frames in which no sample stands out, nor beside them, have a residual of 0.
-    """
-    count = -(-len(wave) // size)
-    busy = np.flatnonzero(_busy(np.pad(wave, (0, count * size - len(wave))).reshape(count, size)))
-    if not len(busy):
-        return None
-    padded = np.pad(wave.astype(np.float64), (size // 2 + ORDER, count * size - len(wave) + size))
-    windows = np.lib.stride_tricks.sliding_window_view(padded[ORDER:], 2 * size)[busy * size]
-    rows = np.lib.stride_tricks.sliding_window_view(padded, size + ORDER)[size // 2 + busy * size]
-    weights = _predictors(windows * np.hanning(2 * size))
-    errors = np.abs(np.stack([np.convolve(row, filter_, "valid") for row, filter_ in zip(rows, weights, strict=True)]))
-    residual, scale = np.zeros((count, size)), np.zeros(count)
-    residual[busy] = errors
-    scale[busy] = np.median(errors, axis=1) / 0.6745 + 1e-7
-    scale = np.maximum(scale, np.maximum(np.r_[scale[1:], 0], np.r_[0, scale[:-1]]))  # stricter where sound begins
-    scale[scale == 0] = 1.0
-    return residual.reshape(-1)[: len(wave)], np.repeat(scale, size)[: len(wave)]
+def _errors(wave: Samples, size: int, rows: Array) -> Array:
+    """How far the samples of some frames are off their prediction, [rows, size]."""
+    padded = np.pad(wave, (size // 2 + ORDER, 2 * size))
+    windows = sliding_window_view(padded[ORDER:], 2 * size)[rows * size] * _hann(2 * size)
+    known = sliding_window_view(padded, size + ORDER)[size // 2 + rows * size].astype(np.float64)
+    weights = _predictors(windows)
+    half = ORDER // 2 + 1  # NumPy is fast with short filters
+    errors = np.empty((len(rows), size))
+    for error, row, filter_ in zip(errors, known, weights, strict=True):
+        error[:] = np.convolve(row[half - 1 :], filter_[:half], "valid")
+        error += np.convolve(row[:-half], filter_[half:], "valid")
+    return np.abs(errors)
 
 
-def _busy(frames: Samples) -> Array:
-    """Frames [rows, samples] in or beside which a sample stands out of the second differences: others have no click."""
-    bends = np.abs(np.diff(frames, 2, axis=1))
+@cache
+def _hann(size: int) -> Array:
+    return np.hanning(size)
+
+
+def _scales(errors: Array) -> Array:
+    return np.asarray(np.median(errors, axis=1) / 0.6745 + 1e-7)
+
+
+def _levels_at_least(frames: Samples, reach: int) -> Array:
+    """What the level within `reach` of any sample is at least, by CELLS of frames: [rows, CELLS]."""
+    grain = frames.shape[1] // CELLS
+    cells = frames.reshape(-1, grain)
+    beside = max(0, (reach - grain + 1) // grain)
+    sums = np.cumsum(np.pad(np.einsum("cs,cs->c", cells, cells), (beside + 1, beside)), dtype=np.float64)
+    energy = sums[2 * beside + 1 :] - sums[: len(cells)]
+    return np.asarray(np.sqrt(np.maximum(energy, 0) / (2 * reach)).reshape(-1, CELLS))
+
+
+def _highest(values: Array) -> Array:
+    """Of each of the CELLS of frames; [rows, size], or fewer samples."""
+    padded = np.pad(values, ((0, 0), (0, -values.shape[1] % CELLS)))
+    return np.asarray(padded.reshape(len(values), CELLS, padded.shape[1] // CELLS).max(axis=2))
+
+
+def _busy(frames: Samples, bends: Array) -> Array:
+    """Frames [rows, samples] in which a sample stands out of the second differences: others have no click."""
     highest, level = bends.max(1), np.sqrt(np.einsum("rs,rs->r", frames, frames) / frames.shape[1])
-    busy = (highest > BENDS_OVER_LEVEL * level) & (highest > BENDS_OVER_MEAN * bends.mean(1) + 1e-6)
-    return np.asarray(busy | np.r_[busy[1:], False] | np.r_[False, busy[:-1]])
+    return np.asarray((highest > BENDS_OVER_LEVEL * level) & (highest > BENDS_OVER_MEAN * bends.mean(1) + 1e-6))
+
+
+def _beside(frames: Array) -> Array:
+    """Frames, and those next to them."""
+    return np.asarray(frames | np.r_[frames[1:], False] | np.r_[False, frames[:-1]])
 
 
 def _predictors(windows: Array) -> Array:
     """Prediction error filters [rows, ORDER + 1] by Levinson's recursion, all rows at once."""
-    length = next_fast_len(windows.shape[1] + ORDER + 1, real=True)  # no lag that is used wraps around
-    spectra = rfft(windows, length, axis=1)
-    lags = irfft(spectra.real**2 + spectra.imag**2, length, axis=1)[:, : ORDER + 1]
+    size = windows.shape[1]
+    lags = np.stack([np.einsum("rs,rs->r", windows[:, : size - k], windows[:, k:]) for k in range(ORDER + 1)], axis=1)
     lags[:, 0] = lags[:, 0] * (1 + 1e-9) + 1e-9
     weights = np.zeros((len(lags), ORDER + 1))
     weights[:, 0] = 1.0
