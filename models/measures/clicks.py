@@ -4,7 +4,7 @@ The residual of a prediction of order 16, in frames of about 46 ms, is set again
 it, and out of the music itself. So do a singer's glottal pulses, but those come again with each period; and so does a
 note's beginning, but that is followed by more than there was before. Neither is told: a click must be alone within
 25 ms on either side, and leave the level as it was, at once or after 45 ms, for a deep scratch throws the stylus. What
-comes in time, as a sample of a click on a beat does, or as thick as rain, is none.
+is struck (models/measures/strokes.py), or comes as thick as rain, is none.
 
 Below 32 kHz a click has lost what tells it from a singer's lips: it must be higher and shorter there.
 """
@@ -20,7 +20,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from models.events import Event
 from models.measures.blocks import Array, Samples, measured
-from models.measures.finding import Finder
+from models.measures.finding import MOST_EVENTS, Finder
+from models.measures.strokes import Stroke, heard, musical
 
 ORDER = 16
 FRAME_S = 0.046
@@ -30,8 +31,9 @@ BULK = 0.25  # of a burst's peak: what is above counts for its width
 BUSIER_AFTER, LOUDER_AFTER = 3.0, 2.0  # in amplitude, residual and sound: a note began
 FAINTEST = 10 ** (-54 / 20)  # of the residual
 BENDS_OVER_LEVEL, BENDS_OVER_MEAN = 1.5, 8.0  # of second differences, before a prediction is worth its time
-MOST_PER_S = 12  # bursts in a second, of a third of the peak or more: a texture
-RHYTHM_EVENTS, RHYTHM_HZ, RHYTHM_STEADY = 16, (1.5, 16.0), 0.8
+MOST_BESIDE, BESIDE_S = 3, 0.5  # bursts on either side: more are a texture, of rain or of crackle
+SURELY_RINGS = 1.7  # alone, without others beside it that ring
+LOWER, SMALLER = 0.5, 0.1  # that count beside: by what tells a click, and by its peak
 
 
 class Bounds(NamedTuple):
@@ -60,6 +62,10 @@ class ClickFinder(Finder):
     name = "click"
     context_s = 0.1
 
+    def __init__(self, sample_rate_hz: int, channels: int) -> None:
+        super().__init__(sample_rate_hz, channels)
+        self._strokes: list[Stroke] = []  # all that are as short as clicks
+
     def _look(self, planes: Samples, core: slice, at: int) -> None:
         size = 2 ** round(np.log2(FRAME_S * self.sample_rate_hz))
         if planes.shape[1] < 2 * size:
@@ -68,7 +74,7 @@ class ClickFinder(Finder):
         for channel in range(self.channels):
             found = self._residual(planes[channel], size)
             if found is not None:
-                for burst in self._clicks(planes[channel], *found, core):
+                for burst in self._clicks(planes[channel], *found, core, at):
                     far = float(found[0][burst.peak] / found[1][burst.peak])
                     words = f"{far:.0f} times what the sound around it leaves unforeseen"
                     self.tell(at + burst.first, at + burst.last + 1, channel, far / (far + 6), words)
@@ -109,15 +115,21 @@ class ClickFinder(Finder):
         far = cells[some] > self._bounds.far_out * _scales(errors[some])[:, None]
         return bool((far & high[some]).any())
 
-    def _clicks(self, wave: Samples, residual: Array, scale: Array, core: slice) -> list[_Burst]:
+    def _clicks(self, wave: Samples, residual: Array, scale: Array, core: slice, at: int) -> list[_Burst]:
         bursts = self._bursts(residual, residual > self._bounds.far_out * scale)
-        heights = np.array([residual[burst.peak] for burst in bursts])
-        places = np.array([burst.peak for burst in bursts])
+        if not any(core.start <= burst.first < core.stop for burst in bursts):
+            return []
+        beside = self._bursts(residual, residual > LOWER * self._bounds.far_out * scale)
+        places = np.array([burst.peak for burst in beside])
+        heights = residual[places]
         kept = []
-        for burst, height in zip(bursts, heights, strict=True):
-            near = (np.abs(places - burst.peak) < self.sample_rate_hz / 2) & (heights > height / 3)
-            if core.start <= burst.first < core.stop and near.sum() <= MOST_PER_S:
-                kept += [burst] if self._is_click(wave, residual, burst) else []
+        for burst in bursts:
+            away_s = np.abs(places - burst.peak) / self.sample_rate_hz
+            near = (away_s > ALONE_S) & (away_s < BESIDE_S) & (heights > SMALLER * residual[burst.peak])
+            if core.start <= burst.first < core.stop and self._is_click(wave, residual, burst):
+                stroke = heard(wave, *burst, at, self.sample_rate_hz)
+                self._strokes += [stroke] if len(self._strokes) < MOST_EVENTS else []
+                kept += [burst] if near.sum() <= MOST_BESIDE and stroke.rings < SURELY_RINGS else []
         return kept
 
     def _bursts(self, residual: Array, stands_out: Array) -> list[_Burst]:
@@ -153,25 +165,8 @@ class ClickFinder(Finder):
 
     def _joined(self, events: Sequence[Event]) -> list[Event]:
         found = super()._joined(events)
-        rhythmic = in_rhythm(np.array([event.start_s for event in found]))
-        return [event for event, musical in zip(found, rhythmic, strict=True) if not musical]
-
-
-def in_rhythm(times_s: Array) -> Array:
-    """Which of many moments (in order) come in time: at whole multiples of one period, of 60 to 670 ms.
-
-    Of moments that fall by chance, RHYTHM_EVENTS agree with a period by RHYTHM_STEADY (the length of their mean phase)
-    less than once in a hundred times, over all periods that can be told apart. A crack that a record's turn brings back
-    comes more slowly.
-    """
-    musical = np.zeros(len(times_s), bool)
-    for first in range(0, max(0, len(times_s) - RHYTHM_EVENTS) + 1, RHYTHM_EVENTS // 2):
-        some = times_s[first : first + 2 * RHYTHM_EVENTS] - times_s[first] if len(times_s) else times_s
-        if len(some) >= RHYTHM_EVENTS and np.median(np.diff(some)) < 1 / RHYTHM_HZ[0]:
-            pitches_hz = np.arange(*RHYTHM_HZ, 0.2 / max(float(some[-1]), 1.0))
-            phases = np.abs(np.exp(2j * np.pi * some[:, None] * pitches_hz).mean(axis=0))
-            musical[first : first + len(some)] |= phases.max() >= RHYTHM_STEADY
-    return musical
+        struck = musical(np.array([event.start_s for event in found]), self._strokes)
+        return [event for event, music in zip(found, struck, strict=True) if not music]
 
 
 def _rms(values: Array) -> float:
