@@ -95,6 +95,7 @@ class Measures:
         """The events that measures settle, in one pass over the blocks."""
         meters = [finder(audio.sample_rate_hz, audio.channels) for finder in self._finders]
         for block in audio.blocks(round(BLOCK_S * audio.sample_rate_hz)):
+            block = np.ascontiguousarray(block.T, np.float32).T  # planes in memory, once for all
             for meter in meters:
                 meter.add(block)
         found = [event for meter in meters for event in meter.result()]

@@ -40,6 +40,7 @@ HIGHEST_HZ = 16_000.0
 SILENCE = 1e-5  #: level (full scale 1.0) of a window below which there is nothing to hear
 FLOOR = 1e-10  #: of power, against that of the window
 ORDER = 8  #: of the linear prediction
+ROW = 21  #: samples that are predicted by one multiplication of matrices
 PREDICTED_FRAMES = 9  #: whose autocorrelations are averaged for it
 NEAR_FRAMES = 25  #: 0.25 s, that a frame's level is compared with
 PARTS = 9  #: of a frame, HOP / PARTS samples each
@@ -64,8 +65,10 @@ def features(windows: Tensor) -> Tensor:
     each = tf.reshape(channels / tf.maximum(level, SILENCE), [-1, FRAMES * HOP])
     powers = power(stft(_around(each, WINDOW, HOP), WINDOW, HOP, FFT)) / WINDOW
     mean = tf.reduce_mean(_paired(powers), axis=1)
-    mel = _mel(mean)
-    found = [mel, _residual(each, powers), _samples(each), _stereo(each), _flatness(mean), _repeats(mel)]
+    mel, rows = _mel(mean), _rows(each)
+    parts = tf.reduce_mean(tf.square(tf.reshape(each, [-1, FRAMES, PARTS, HOP // PARTS])), axis=-1)
+    found = [mel, _residual(rows, powers, parts), _samples(each, rows, parts), _stereo(each), _flatness(mean)]
+    found.append(_repeats(mel))
     return tf.ensure_shape(tf.concat([*found, _comb(each), _shifts(each)], axis=-1), [None, FRAMES, FEATURES])
 
 
@@ -102,17 +105,16 @@ def _mel(powers: Tensor) -> Tensor:
     return _log(tf.matmul(powers, tf.constant(weights))) + 3.0
 
 
-def _residual(each: Tensor, powers: Tensor) -> Tensor:
+def _residual(rows: Tensor, powers: Tensor, parts: Tensor) -> Tensor:
     """What a linear prediction leaves: peak, level, shape and outliers of each frame against those near by."""
-    error = _predicted(each, _prediction(powers))
-    size = tf.abs(error)
+    size = tf.abs(_predicted(rows, _prediction(powers)))
     peak = _log(tf.square(tf.reduce_max(size, axis=-1, keepdims=True)))
     level = _log(tf.reduce_mean(tf.square(size), axis=-1, keepdims=True))
     mean = tf.reduce_mean(size, axis=-1, keepdims=True)
     near = _smooth(level, NEAR_FRAMES)
     ordinary = tf.maximum(_smooth(mean, NEAR_FRAMES), 1e-5)
-    outliers = tf.reduce_mean(tf.cast(size > 6 * ordinary, tf.float32), axis=-1, keepdims=True)
-    whole = _log(tf.reduce_mean(tf.square(_framed(each)), axis=-1, keepdims=True))
+    outliers = _share(size > 6 * ordinary)
+    whole = _log(tf.reduce_mean(parts, axis=-1, keepdims=True))
     shape = level - _log(tf.square(mean))
     told = [peak - near, level - near, shape, _log(outliers + 1e-3), near - _smooth(whole, NEAR_FRAMES), near + 3.0]
     return _most_and_least(tf.concat(told, axis=-1))
@@ -136,30 +138,41 @@ def _prediction(powers: Tensor) -> Tensor:
     return tf.stack(a, axis=-1)
 
 
-def _predicted(each: Tensor, coefficients: Tensor) -> Tensor:
-    """The error of the prediction, [n, frames, HOP]."""
-    frames = _framed(each)
-    before = tf.pad(frames[:, :-1, -ORDER:], [[0, 0], [1, 0], [0, 0]])
-    frames = tf.concat([before, frames], axis=-1)
-    return tf.add_n([coefficients[..., i : i + 1] * frames[..., ORDER - i : ORDER - i + HOP] for i in range(ORDER + 1)])
+def _rows(each: Tensor) -> Tensor:
+    """Pieces of ROW samples with the ORDER samples before: [n, FRAMES, HOP / ROW, ORDER + ROW]."""
+    rows = tf.reshape(each, [-1, FRAMES * HOP // ROW, ROW])
+    before = tf.pad(rows[:, :-1, -ORDER:], [[0, 0], [1, 0], [0, 0]])
+    return tf.reshape(tf.concat([before, rows], axis=-1), [-1, FRAMES, HOP // ROW, ORDER + ROW])
+
+
+def _predicted(rows: Tensor, coefficients: Tensor) -> Tensor:
+    """The error of the prediction, [n, FRAMES, HOP]: each frame's rows by the Toeplitz matrix of its coefficients."""
+    late = ORDER + np.arange(ROW) - np.arange(ORDER + ROW)[:, None]  # of each output behind each input
+    bands = (late == np.arange(ORDER + 1)[:, None, None]).reshape(ORDER + 1, -1)
+    matrices = tf.reshape(tf.matmul(coefficients, tf.constant(bands, tf.float32)), [-1, FRAMES, ORDER + ROW, ROW])
+    return tf.reshape(tf.matmul(rows, matrices), [-1, FRAMES, HOP])
+
+
+def _steps(rows: Tensor) -> Tensor:
+    """How far each sample is from the one before, [n, FRAMES, HOP]."""
+    step = np.eye(ORDER + ROW, ROW, -ORDER) - np.eye(ORDER + ROW, ROW, 1 - ORDER)
+    return tf.abs(tf.reshape(tf.matmul(rows, tf.constant(step, tf.float32)), [-1, FRAMES, HOP]))
 
 
 def _framed(each: Tensor) -> Tensor:
     return tf.reshape(each, [-1, FRAMES, HOP])
 
 
-def _samples(each: Tensor) -> Tensor:
+def _samples(each: Tensor, rows: Tensor, parts: Tensor) -> Tensor:
     """Levels of parts of frames, and shares of samples that are zero, held, or near the peak."""
-    frames = _framed(each)
-    parts = _log(tf.reduce_mean(tf.square(tf.reshape(frames, [-1, FRAMES, PARTS, HOP // PARTS])), axis=-1))
+    parts = _log(parts)
     near = _smooth(tf.reduce_mean(parts, axis=-1, keepdims=True), NEAR_FRAMES)
     least, most = (f(parts, axis=-1, keepdims=True) - near for f in (tf.reduce_min, tf.reduce_max))
-    steps = tf.abs(_framed(each - tf.pad(each, [[0, 0], [1, 0]])[:, :-1]))
-    step = _log(tf.reduce_max(tf.square(steps), axis=-1, keepdims=True))
-    top = tf.reduce_max(tf.abs(each), axis=-1)[:, None, None]
-    held = tf.abs(frames) > 0.985 * top
+    steps, size = _steps(rows), tf.abs(_framed(each))
+    step = _log(tf.square(tf.reduce_max(steps, axis=-1, keepdims=True)))
+    held = size > 0.985 * tf.reduce_max(size, axis=[1, 2], keepdims=True)
     told = [least, most, near + 3.0, step - _smooth(step, NEAR_FRAMES)]
-    told += [_share(tf.abs(frames) < 1e-4), _share(steps < 1e-5), _log(_share(held) + 1e-3) + 3.0]
+    told += [_share(size < 1e-4), _share(steps < 1e-5), _log(_share(held) + 1e-3) + 3.0]
     return _most_and_least(tf.concat(told, axis=-1))
 
 
@@ -231,16 +244,23 @@ def _teeth() -> FloatArray:
 def _shifts(each: Tensor) -> Tensor:
     """Likeness of spectra before and after, shifted by -SHIFTS..SHIFTS steps: [batch, FRAMES, 2 SHIFTS + 1]."""
     mono = tf.reduce_mean(_paired(each), axis=1)
-    spectra = power(stft(_around(mono, PITCH_WINDOW, PITCH_HOP), PITCH_WINDOW, PITCH_HOP, PITCH_FFT)) / PITCH_WINDOW
-    levels = _log(tf.matmul(spectra, tf.constant(_pitches())) + 1e-7)
-    around = tf.transpose(_smooth(tf.transpose(levels, [0, 2, 1]), 15), [0, 2, 1])
-    peaks = tf.nn.relu(levels - around)
+    spectra = stft(_around(mono, PITCH_WINDOW, PITCH_HOP), PITCH_WINDOW, PITCH_HOP, PITCH_FFT)
+    pitches = _pitches()
+    heard = slice(*(np.flatnonzero(pitches.any(axis=1))[[0, -1]] + (0, 1)).tolist())  # the bins that any has
+    levels = _log(tf.matmul(power(spectra[..., heard]) / PITCH_WINDOW, tf.constant(pitches[heard])) + 1e-7)
+    peaks = tf.nn.relu(tf.matmul(levels, tf.constant(_beyond_neighbours(15))))
     peaks = peaks / tf.maximum(tf.norm(peaks, axis=-1, keepdims=True), 1.0)
     padded = tf.pad(peaks, [[0, 0], [LAG, LAG], [0, 0]])
     before, after = padded[:, : -2 * LAG, SHIFTS:-SHIFTS], padded[:, 2 * LAG :]
-    size = peaks.shape[-1] - 2 * SHIFTS
-    like = [tf.reduce_sum(before * after[..., s : s + size], axis=-1) for s in range(2 * SHIFTS + 1)]
-    return tf.repeat(tf.stack(like, axis=-1), PITCH_HOP // HOP, axis=1)
+    shifted = tf.stack([after[..., s : s + before.shape[-1]] for s in range(2 * SHIFTS + 1)], axis=-2)
+    return tf.repeat(tf.linalg.matvec(shifted, before), PITCH_HOP // HOP, axis=1)
+
+
+def _beyond_neighbours(width: int) -> FloatArray:
+    """[steps, steps]: each step of pitch less the mean of `width` around it, of those that there are."""
+    steps = np.arange(PITCHES_PER_OCTAVE * PITCH_OCTAVES)
+    near = np.abs(steps[:, None] - steps) <= width // 2
+    return np.asarray(np.eye(len(steps)) - near / near.sum(axis=0), np.float32)
 
 
 def _pitches() -> FloatArray:

@@ -4,7 +4,7 @@ The residual of a prediction of order 16, in frames of about 46 ms, is set again
 it, and out of the music itself. So do a singer's glottal pulses, but those come again with each period; and so does a
 note's beginning, but that is followed by more than there was before. Neither is told: a click must be alone within
 25 ms on either side, and leave the level as it was, at once or after 45 ms, for a deep scratch throws the stylus. What
-comes in time, as a sample of a click on a beat does, or as thick as rain, is none.
+is struck (models/measures/strokes.py), or comes as thick as rain, is none.
 
 Below 32 kHz a click has lost what tells it from a singer's lips: it must be higher and shorter there. At any rate one
 to three samples that were added to the sound are told by the trace that they leave (models/measures/outliers.py), even
@@ -14,25 +14,29 @@ if they stand little above it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.fft import irfft, next_fast_len, rfft
+from numpy.lib.stride_tricks import sliding_window_view
 
 from models.events import Event
 from models.measures.blocks import Array, Samples, measured
-from models.measures.finding import Finder
+from models.measures.finding import MOST_EVENTS, Finder
 from models.measures.outliers import added
+from models.measures.strokes import Stroke, heard, musical
 
 ORDER = 16
 FRAME_S = 0.046
+CELLS = 8  # of a frame, that are looked at first
 WIDEST_S, ALONE_S, SETTLED_S, LEVEL_S = 0.003, 0.025, 0.045, 0.03
 BULK = 0.25  # of a burst's peak: what is above counts for its width
 BUSIER_AFTER, LOUDER_AFTER = 3.0, 2.0  # in amplitude, residual and sound: a note began
 FAINTEST = 10 ** (-54 / 20)  # of the residual
 BENDS_OVER_LEVEL, BENDS_OVER_MEAN = 1.5, 8.0  # of second differences, before a prediction is worth its time
-MOST_PER_S = 12  # bursts in a second, of a third of the peak or more: a texture
-RHYTHM_EVENTS, RHYTHM_HZ, RHYTHM_STEADY = 16, (1.5, 16.0), 0.8
+MOST_BESIDE, BESIDE_S = 3, 0.5  # bursts on either side: more are a texture, of rain or of crackle
+SURELY_RINGS = 1.7  # alone, without others beside it that ring
+LOWER, SMALLER = 0.5, 0.1  # that count beside: by what tells a click, and by its peak
 
 
 class Bounds(NamedTuple):
@@ -62,46 +66,97 @@ class ClickFinder(Finder):
     name = "click"
     context_s = 0.1
 
+    def __init__(self, sample_rate_hz: int, channels: int) -> None:
+        super().__init__(sample_rate_hz, channels)
+        self._strokes: list[Stroke] = []  # all that are as short as clicks
+
     def _look(self, planes: Samples, core: slice, at: int) -> None:
         size = 2 ** round(np.log2(FRAME_S * self.sample_rate_hz))
         if planes.shape[1] < 2 * size:
             return
         self._bounds = NARROW_BAND if self.sample_rate_hz < NARROW_BELOW_HZ else WIDE_BAND
         for channel in range(self.channels):
-            found = _residual(planes[channel], size)
+            found = self._residual(planes[channel], size)
             if found is not None:
-                for burst in self._clicks(planes[channel], *found, core):
+                clicks = self._clicks(planes[channel], *found, core, at)
+                for burst in clicks + self._impulses(planes[channel], *found, core, clicks):
                     far = float(found[0][burst.peak] / found[1][burst.peak])
                     words = f"{far:.0f} times what the sound around it leaves unforeseen"
                     self.tell(at + burst.first, at + burst.last + 1, channel, far / (far + 6), words)
 
-    def _clicks(self, wave: Samples, residual: Array, scale: Array, core: slice) -> list[_Burst]:
-        far = self._alone(residual, residual > self._bounds.far_out * scale, core)
-        clicks = [burst for burst in far if self._is_click(wave, residual, burst)]
-        less = self._alone(residual, residual > IMPULSE_FAR_OUT * scale, core)
-        told = {burst.peak for burst in clicks}
-        return clicks + [found for burst in less if burst.peak not in told for found in self._impulse(wave, burst)]
+    def _residual(self, wave: Samples, size: int) -> tuple[Array, Array] | None:
+        """What each sample is off its prediction, and the scale of that around it, both [frames]; None without a click.
 
-    def _alone(self, residual: Array, stands_out: Array, core: slice) -> list[_Burst]:
-        """Bursts that begin within `core` and are no texture."""
-        bursts = self._bursts(residual, stands_out)
-        heights = np.array([residual[burst.peak] for burst in bursts])
-        places = np.array([burst.peak for burst in bursts])
+        Frames in which no sample stands out, nor beside them, have a residual of 0.
+        """
+        count = -(-len(wave) // size)
+        frames = np.pad(wave, (0, count * size - len(wave))).reshape(count, size)
+        bends = np.abs(np.diff(frames, 2, axis=1))
+        own = _busy(frames, bends)
+        if not own.any():
+            return None
+        level = _levels_at_least(frames, round(ALONE_S * self.sample_rate_hz))
+        rows = np.flatnonzero(own)
+        high = _highest(bends[rows]) > np.maximum(BENDS_OVER_LEVEL * level[rows], 0.5 * FAINTEST)
+        rows = rows[high.any(axis=1)]
+        errors = _errors(wave, size, rows)
+        if not self._may_click(errors, level[rows]):
+            return None
+        rest = np.setdiff1d(np.flatnonzero(_beside(own)), rows)
+        residual, scale = np.zeros((count, size)), np.zeros(count)
+        residual[rows] = errors
+        residual[rest] = _errors(wave, size, rest)
+        busy = np.flatnonzero(_beside(own))
+        scale[busy] = _scales(residual[busy])
+        scale = np.maximum(scale, np.maximum(np.r_[scale[1:], 0], np.r_[0, scale[:-1]]))  # stricter where sound begins
+        scale[scale == 0] = 1.0
+        return residual.reshape(-1)[: len(wave)], np.repeat(scale, size)[: len(wave)]
+
+    def _may_click(self, errors: Array, level: Array) -> bool:
+        """Whether an error is as high as a click must be, by bounds that take little time."""
+        cells = _highest(errors)
+        high = cells >= np.maximum(FAINTEST, 0.999 * min(IMPULSE_OVER_MUSIC, self._bounds.over_music) * level)
+        some = high.any(axis=1)
+        far = cells[some] > min(IMPULSE_FAR_OUT, self._bounds.far_out) * _scales(errors[some])[:, None]
+        return bool((far & high[some]).any())
+
+    def _clicks(self, wave: Samples, residual: Array, scale: Array, core: slice, at: int) -> list[_Burst]:
+        bursts = self._bursts(residual, residual > self._bounds.far_out * scale)
+        if not any(core.start <= burst.first < core.stop for burst in bursts):
+            return []
+        beside = self._bursts(residual, residual > LOWER * self._bounds.far_out * scale)
+        places = np.array([burst.peak for burst in beside])
+        heights = residual[places]
         kept = []
-        for burst, height in zip(bursts, heights, strict=True):
-            near = (np.abs(places - burst.peak) < self.sample_rate_hz / 2) & (heights > height / 3)
-            kept += [burst] if core.start <= burst.first < core.stop and near.sum() <= MOST_PER_S else []
+        for burst in bursts:
+            away_s = np.abs(places - burst.peak) / self.sample_rate_hz
+            near = (away_s > ALONE_S) & (away_s < BESIDE_S) & (heights > SMALLER * residual[burst.peak])
+            if core.start <= burst.first < core.stop and self._is_click(wave, residual, burst):
+                stroke = heard(wave, *burst, at, self.sample_rate_hz)
+                self._strokes += [stroke] if len(self._strokes) < MOST_EVENTS else []
+                kept += [burst] if near.sum() <= MOST_BESIDE and stroke.rings < SURELY_RINGS else []
         return kept
+
+    def _impulses(
+        self, wave: Samples, residual: Array, scale: Array, core: slice, clicks: list[_Burst]
+    ) -> list[_Burst]:
+        """Samples that were added to the sound, beside `clicks`; crackle has too many of them for single ones."""
+        known = {burst.peak for burst in clicks}
+        bursts = self._bursts(residual, residual > IMPULSE_FAR_OUT * scale)
+        found = [impulse for burst in bursts if burst.peak not in known for impulse in self._impulse(wave, burst)]
+        places = np.array([impulse.first for impulse in found])
+        reach = BESIDE_S * self.sample_rate_hz
+        alone = [impulse for impulse in found if (np.abs(places - impulse.first) < reach).sum() <= 1 + MOST_BESIDE]
+        return [impulse for impulse in alone if core.start <= impulse.first < core.stop]
 
     def _impulse(self, wave: Samples, burst: _Burst) -> list[_Burst]:
         """The samples that were added to the sound, if that is what the burst is."""
-        half = 2 ** round(np.log2(FRAME_S * self.sample_rate_hz))
-        first = burst.first
+        first, half = burst.first, 2 ** round(np.log2(FRAME_S * self.sample_rate_hz))
         around = wave[max(0, first - half) : first + half].astype(np.float64)
         at = min(first, half)
         if at < ORDER or len(around) < at + 4 * ORDER:
             return []
-        weights = _predictors((around * np.hanning(len(around)))[None])[0]
+        weights = _predictors((around * _hann(len(around)))[None])[0]
         explained, width, height = added(np.convolve(around, weights)[: len(around)], weights, at)
         alone = round(ALONE_S * self.sample_rate_hz)
         before, after = _rms(around[max(0, at - alone) : at]), _rms(around[at + width : at + width + alone])
@@ -142,66 +197,68 @@ class ClickFinder(Finder):
 
     def _joined(self, events: Sequence[Event]) -> list[Event]:
         found = super()._joined(events)
-        rhythmic = in_rhythm(np.array([event.start_s for event in found]))
-        return [event for event, musical in zip(found, rhythmic, strict=True) if not musical]
-
-
-def in_rhythm(times_s: Array) -> Array:
-    """Which of many moments (in order) come in time: at whole multiples of one period, of 60 to 670 ms.
-
-    Of moments that fall by chance, RHYTHM_EVENTS agree with a period by RHYTHM_STEADY (the length of their mean phase)
-    less than once in a hundred times, over all periods that can be told apart. A crack that a record's turn brings back
-    comes more slowly.
-    """
-    musical = np.zeros(len(times_s), bool)
-    for first in range(0, max(0, len(times_s) - RHYTHM_EVENTS) + 1, RHYTHM_EVENTS // 2):
-        some = times_s[first : first + 2 * RHYTHM_EVENTS] - times_s[first] if len(times_s) else times_s
-        if len(some) >= RHYTHM_EVENTS and np.median(np.diff(some)) < 1 / RHYTHM_HZ[0]:
-            pitches_hz = np.arange(*RHYTHM_HZ, 0.2 / max(float(some[-1]), 1.0))
-            phases = np.abs(np.exp(2j * np.pi * some[:, None] * pitches_hz).mean(axis=0))
-            musical[first : first + len(some)] |= phases.max() >= RHYTHM_STEADY
-    return musical
+        struck = musical(np.array([event.start_s for event in found]), self._strokes)
+        return [event for event, music in zip(found, struck, strict=True) if not music]
 
 
 def _rms(values: Array) -> float:
     return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if len(values) else 0.0
 
 
-def _residual(wave: Samples, size: int) -> tuple[Array, Array] | None:
-    """What each sample is off its prediction, and the scale of that around it, both [frames]; None without a click.
-
-    Frames in which no sample stands out, nor beside them, have a residual of 0.
-    """
-    count = -(-len(wave) // size)
-    busy = np.flatnonzero(_busy(np.pad(wave, (0, count * size - len(wave))).reshape(count, size)))
-    if not len(busy):
-        return None
-    padded = np.pad(wave.astype(np.float64), (size // 2 + ORDER, count * size - len(wave) + size))
-    windows = np.lib.stride_tricks.sliding_window_view(padded[ORDER:], 2 * size)[busy * size]
-    rows = np.lib.stride_tricks.sliding_window_view(padded, size + ORDER)[size // 2 + busy * size]
-    weights = _predictors(windows * np.hanning(2 * size))
-    errors = np.abs(np.stack([np.convolve(row, filter_, "valid") for row, filter_ in zip(rows, weights, strict=True)]))
-    residual, scale = np.zeros((count, size)), np.zeros(count)
-    residual[busy] = errors
-    scale[busy] = np.median(errors, axis=1) / 0.6745 + 1e-7
-    scale = np.maximum(scale, np.maximum(np.r_[scale[1:], 0], np.r_[0, scale[:-1]]))  # stricter where sound begins
-    scale[scale == 0] = 1.0
-    return residual.reshape(-1)[: len(wave)], np.repeat(scale, size)[: len(wave)]
+def _errors(wave: Samples, size: int, rows: Array) -> Array:
+    """How far the samples of some frames are off their prediction, [rows, size]."""
+    padded = np.pad(wave, (size // 2 + ORDER, 2 * size))
+    windows = sliding_window_view(padded[ORDER:], 2 * size)[rows * size] * _hann(2 * size)
+    known = sliding_window_view(padded, size + ORDER)[size // 2 + rows * size].astype(np.float64)
+    weights = _predictors(windows)
+    half = ORDER // 2 + 1  # NumPy is fast with short filters
+    errors = np.empty((len(rows), size))
+    for error, row, filter_ in zip(errors, known, weights, strict=True):
+        error[:] = np.convolve(row[half - 1 :], filter_[:half], "valid")
+        error += np.convolve(row[:-half], filter_[half:], "valid")
+    return np.abs(errors)
 
 
-def _busy(frames: Samples) -> Array:
-    """Frames [rows, samples] in or beside which a sample stands out of the second differences: others have no click."""
-    bends = np.abs(np.diff(frames, 2, axis=1))
+@cache
+def _hann(size: int) -> Array:
+    return np.hanning(size)
+
+
+def _scales(errors: Array) -> Array:
+    return np.asarray(np.median(errors, axis=1) / 0.6745 + 1e-7)
+
+
+def _levels_at_least(frames: Samples, reach: int) -> Array:
+    """What the level within `reach` of any sample is at least, by CELLS of frames: [rows, CELLS]."""
+    grain = frames.shape[1] // CELLS
+    cells = frames.reshape(-1, grain)
+    beside = max(0, (reach - grain + 1) // grain)
+    sums = np.cumsum(np.pad(np.einsum("cs,cs->c", cells, cells), (beside + 1, beside)), dtype=np.float64)
+    energy = sums[2 * beside + 1 :] - sums[: len(cells)]
+    return np.asarray(np.sqrt(np.maximum(energy, 0) / (2 * reach)).reshape(-1, CELLS))
+
+
+def _highest(values: Array) -> Array:
+    """Of each of the CELLS of frames; [rows, size], or fewer samples."""
+    padded = np.pad(values, ((0, 0), (0, -values.shape[1] % CELLS)))
+    return np.asarray(padded.reshape(len(values), CELLS, padded.shape[1] // CELLS).max(axis=2))
+
+
+def _busy(frames: Samples, bends: Array) -> Array:
+    """Frames [rows, samples] in which a sample stands out of the second differences: others have no click."""
     highest, level = bends.max(1), np.sqrt(np.einsum("rs,rs->r", frames, frames) / frames.shape[1])
-    busy = (highest > BENDS_OVER_LEVEL * level) & (highest > BENDS_OVER_MEAN * bends.mean(1) + 1e-6)
-    return np.asarray(busy | np.r_[busy[1:], False] | np.r_[False, busy[:-1]])
+    return np.asarray((highest > BENDS_OVER_LEVEL * level) & (highest > BENDS_OVER_MEAN * bends.mean(1) + 1e-6))
+
+
+def _beside(frames: Array) -> Array:
+    """Frames, and those next to them."""
+    return np.asarray(frames | np.r_[frames[1:], False] | np.r_[False, frames[:-1]])
 
 
 def _predictors(windows: Array) -> Array:
     """Prediction error filters [rows, ORDER + 1] by Levinson's recursion, all rows at once."""
-    length = next_fast_len(windows.shape[1] + ORDER + 1, real=True)  # no lag that is used wraps around
-    spectra = rfft(windows, length, axis=1)
-    lags = irfft(spectra.real**2 + spectra.imag**2, length, axis=1)[:, : ORDER + 1]
+    size = windows.shape[1]
+    lags = np.stack([np.einsum("rs,rs->r", windows[:, : size - k], windows[:, k:]) for k in range(ORDER + 1)], axis=1)
     lags[:, 0] = lags[:, 0] * (1 + 1e-9) + 1e-9
     weights = np.zeros((len(lags), ORDER + 1))
     weights[:, 0] = 1.0

@@ -51,7 +51,8 @@ _NO_RUNS = Runs(np.empty(0, int), np.empty(0, int), np.empty(0), np.empty(0))
 
 def _runs(wave: Samples, threshold: np.float32) -> Runs:
     """The level runs among the positive crests of `wave` [frames] above `threshold`, smooth crests among them."""
-    near = np.flatnonzero((wave[1:] >= threshold) & (np.abs(np.diff(wave)) <= TOLERANCE))  # pairs (i, i + 1)
+    high = np.flatnonzero(wave[1:] >= threshold)  # few: so little is looked at twice
+    near = high[np.abs(wave[high + 1] - wave[high]) <= TOLERANCE]  # pairs (i, i + 1)
     if len(near) < SHORTEST_RUN_SAMPLES - 1:
         return _NO_RUNS
     breaks = np.flatnonzero(np.diff(near) > 1)
@@ -113,8 +114,8 @@ class TopMeter(Meter[Value]):
         self._bits = _resolution_bits(planes, self._bits)
         settled = self._before.shape[1]  # runs that stop before this, less the context, have been counted
         for channel in range(self.channels):
-            for polarity, sign in enumerate((1, -1)):
-                self._count(polarity, channel, joined[channel] * np.float32(sign), settled - _CONTEXT)
+            self._count(0, channel, joined[channel], settled - _CONTEXT)
+            self._count(1, channel, -joined[channel], settled - _CONTEXT)
         self._before = joined[:, -(self._overlap + _CONTEXT) :].copy()
 
     def _count(self, polarity: int, channel: int, wave: Samples, settled: int) -> None:
@@ -122,8 +123,12 @@ class TopMeter(Meter[Value]):
         if peak <= 0:
             return
         runs = _runs(wave, peak * _WITHIN)
+        if not len(runs.start):
+            return
         new = (runs.stop > settled) & (runs.stop <= len(wave) - _CONTEXT)
         new &= (runs.stop - runs.start <= self._overlap) & (runs.steepness > STEEPER_THAN_SMOOTH * TOLERANCE)
+        if not new.any():
+            return
         self._keep(polarity, channel, Runs(*(column[new] for column in runs)))
 
     @abstractmethod

@@ -35,8 +35,9 @@ class EdgeFinder(Meter[tuple[Event, ...]]):
     def _fold(self, planes: Samples) -> None:
         if self._begin.shape[1] < self._beside:
             self._begin = np.concatenate([self._begin, planes], axis=1)[:, : self._beside].copy()
-        self._end = np.concatenate([self._end, planes], axis=1)[:, -self._beside :].copy()
-        self._power += float(np.sum(np.square(planes, dtype=np.float64)))
+        end = planes if planes.shape[1] >= self._beside else np.concatenate([self._end, planes], axis=1)
+        self._end = end[:, -self._beside :].copy()
+        self._power += float(np.einsum("cs,cs->", planes, planes))
 
     def _conclude(self) -> tuple[Event, ...]:
         duration_s = self.frames / self.sample_rate_hz

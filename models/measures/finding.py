@@ -30,7 +30,8 @@ class Finder(Meter[tuple[Event, ...]]):
         super().__init__(sample_rate_hz, channels)
         self.context = max(1, round(self.context_s * sample_rate_hz))
         self.found: list[Event] = []
-        self._held = np.empty((channels, 0), np.float32)
+        self._room = np.empty((channels, sample_rate_hz + 2 * self.context), np.float32)  # used again and again
+        self._held = self._room[:, :0]
         self._held_at = 0  # the frame where it starts
         self._looked = 0  # frames before that were in a core
 
@@ -44,7 +45,9 @@ class Finder(Meter[tuple[Event, ...]]):
             self.found.append(Event(name or self.name, start / rate, max(start, end) / rate, channel, score, words))
 
     def _fold(self, planes: Samples) -> None:
-        self._held = np.concatenate([self._held, planes], axis=1)
+        held = self._held.shape[1]
+        self._held = self._room[:, : held + planes.shape[1]]
+        self._held[:, held:] = planes
         self._take(self._held_at + self._held.shape[1] - self.context)
 
     def _take(self, until: int) -> None:
@@ -53,7 +56,10 @@ class Finder(Meter[tuple[Event, ...]]):
             self._look(self._held, core, self._held_at)
             self._looked = until
             keep_from = max(0, until - self.context - self._held_at)
-            self._held, self._held_at = self._held[:, keep_from:].copy(), self._held_at + keep_from
+            kept = self._held[:, keep_from:]
+            self._held = self._room[:, : kept.shape[1]]
+            self._held[:] = kept
+            self._held_at += keep_from
 
     def _conclude(self) -> tuple[Event, ...]:
         self._take(self._held_at + self._held.shape[1])

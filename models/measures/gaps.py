@@ -54,9 +54,13 @@ class GapFinder(Finder):
     def _gaps(self, planes: Samples, channel: int, core: slice, at: int) -> None:
         """Follows an open gap, and those that start in the core."""
         wave, hop = planes[channel], self._hop
-        frames = np.abs(wave[: len(wave) // hop * hop]).reshape(-1, hop)
-        peaks, before = frames.max(1, initial=0.0), _level_before(frames)
+        frames = wave[: len(wave) // hop * hop].reshape(-1, hop)
+        powers = np.einsum("fs,fs->f", frames, frames) / hop
+        before = _level_before(powers)
         open_gap, reached = self._open[channel], 0
+        if open_gap is None and not _may_be_quiet(powers, before).any():
+            return
+        peaks = np.abs(frames).max(1, initial=0.0)
         if open_gap is not None:
             reached = self._follow(planes, channel, open_gap, peaks, core.start // hop, at)
         for start in _starts(peaks, before):
@@ -99,6 +103,9 @@ class GapFinder(Finder):
 
     def _held_values(self, wave: Samples, channel: int, core: slice, at: int) -> None:
         shortest = max(8, round(SHORTEST_HELD_S * self.sample_rate_hz))
+        few = wave[:: shortest // 4]  # a value that is held for so long is met thrice and more among these
+        if channel not in self._held_on and not np.any((few[1:-1] == few[:-2]) & (few[2:] == few[1:-1])):
+            return
         runs = [(a, b + 1) for a, b in runs_of(np.diff(wave) == 0) if b - a >= shortest and b >= core.start]
         if channel in self._held_on:
             self._hold_on(runs[0][1] if runs and runs[0][0] < core.start else 0, len(wave), channel, at)
@@ -134,14 +141,19 @@ class GapFinder(Finder):
                 self.tell(gap.start, gap.start, None, 0.9, "the sound stops within a millisecond", name="abrupt_edge")
 
 
-def _level_before(frames: Samples) -> Array:
+def _level_before(powers: Array) -> Array:
     """Root mean square of the BEFORE_FRAMES before each frame; 0 where there are fewer than a tenth of them."""
-    powers = np.concatenate([[0.0], np.cumsum(np.mean(np.square(frames, dtype=np.float64), axis=1))])
-    here = np.arange(len(frames))
-    first = np.maximum(0, here - BEFORE_FRAMES)
-    count = np.maximum(here - first, 1)
-    level = np.sqrt(np.maximum(powers[here] - powers[first], 0) / count)
-    return np.where(here - first >= BEFORE_FRAMES // 10, level, 0.0)
+    sums = np.zeros(len(powers) + BEFORE_FRAMES)
+    np.cumsum(powers[:-1], dtype=np.float64, out=sums[BEFORE_FRAMES + 1 :])
+    count = np.clip(np.arange(len(powers)), 1, BEFORE_FRAMES)
+    level = np.sqrt(np.maximum(sums[BEFORE_FRAMES:] - sums[: len(powers)], 0) / count)
+    level[: BEFORE_FRAMES // 10] = 0.0
+    return level
+
+
+def _may_be_quiet(powers: Array, before: Array) -> Array:
+    """Frames that cannot hold a sample above QUIET of the level before by their power alone, if that was sound."""
+    return np.asarray((powers <= 1.01 * (QUIET * before) ** 2) & (before > FAINTEST))
 
 
 def _starts(peaks: Array, before: Array) -> list[int]:

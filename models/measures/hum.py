@@ -55,6 +55,7 @@ class HumSpectra(Meter[Value]):
         self._step = max(1, round(sample_rate_hz / self._boxcar / 2000))
         self.slow_rate_hz = sample_rate_hz / self._boxcar / self._step
         self._taps = firwin(16 * self._step + 1, 0.7 / self._step).astype(np.float32)
+        self._mean = np.full(self._boxcar, 1 / self._boxcar, np.float32)
         self._unboxed = np.empty((channels, 0), np.float32)
         self._unfiltered = np.zeros((channels, len(self._taps) - 1), np.float32)
         self._size = 2 * round(self.slow_rate_hz * WINDOW_S / 2)
@@ -77,7 +78,7 @@ class HumSpectra(Meter[Value]):
         joined = np.concatenate([self._unboxed, planes], axis=1)
         whole = joined.shape[1] // self._boxcar * self._boxcar
         self._unboxed = joined[:, whole:].copy()
-        means = joined[:, :whole].reshape(self.channels, -1, self._boxcar).mean(2)
+        means = joined[:, :whole].reshape(self.channels, -1, self._boxcar) @ self._mean
         joined = np.concatenate([self._unfiltered, means], axis=1)
         outputs = max(0, (joined.shape[1] - len(self._taps)) // self._step + 1)
         self._unfiltered = joined[:, outputs * self._step :].copy()

@@ -91,6 +91,10 @@ def _turned(sums: Array, width: int) -> Array:
         return strength
     parts = (sums[:, width:] - sums[:, :-width]) / width
     before, after = parts[:, : -width - 2], parts[:, width + 2 :]  # without the two frames of which one has the turn
+    correlations = [part[2] / np.sqrt(np.maximum(part[0] * part[1], 1e-20)) for part in (before, after)]
+    opposed = (correlations[0] * correlations[1] < 0) & (np.minimum(*np.abs(correlations)) > CORRELATED)
+    if not opposed.any():
+        return strength
     loud = np.minimum(before[:2], after[:2]).min(axis=0) > FAINTEST_POWER
     stays = (np.abs(_decibels(before[:2] / np.maximum(after[:2], 1e-20))) < STAYS_DB).all(axis=0)
     middle = [(part[0] + part[1] + 2 * part[2], part[0] + part[1] - 2 * part[2]) for part in (before, after)]
@@ -98,8 +102,6 @@ def _turned(sums: Array, width: int) -> Array:
         np.abs(_decibels(one / np.maximum(other, 1e-20))) < STAYS_DB
         for one, other in ((middle[0][0], middle[1][1]), (middle[0][1], middle[1][0]))
     ]
-    correlations = [part[2] / np.sqrt(np.maximum(part[0] * part[1], 1e-20)) for part in (before, after)]
-    opposed = (correlations[0] * correlations[1] < 0) & (np.minimum(*np.abs(correlations)) > CORRELATED)
     found = loud & stays & swapped[0] & swapped[1] & opposed
     strength[width + 1 : width + 1 + len(found)] = np.where(found, np.abs(correlations[0] - correlations[1]), 0)
     return strength

@@ -34,13 +34,14 @@ class RepeatFinder(Finder):
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         super().__init__(sample_rate_hz, channels)
+        self._keys, self._keys_at = np.empty(0, np.uint16), 0  # of what was seen last, and where it began
         self._going_on: set[int] = set()  # lags of what was told and was not over at the end of what was seen
 
     def _look(self, planes: Samples, core: slice, at: int) -> None:
         if planes.shape[1] < 4 * WORD:
             return
         going_on, self._going_on = self._going_on, set()
-        for lag in self._lags(planes, core)[:MOST_LAGS]:
+        for lag in self._lags(planes, core, at)[:MOST_LAGS]:
             same = np.all(planes[:, lag:] == planes[:, :-lag], axis=0)
             for first, stop in runs_of(same):
                 touches = first < core.stop and stop > core.start
@@ -52,20 +53,28 @@ class RepeatFinder(Finder):
                     self.tell(at + first + lag, at + stop + lag, None, 0.98, words)
                     self._going_on |= {lag} if stop == len(same) else set()
 
-    def _lags(self, planes: Samples, core: slice) -> list[int]:
+    def _keys_of(self, planes: Samples, at: int) -> npt.NDArray[np.uint16]:
+        """Keys of all frames of `planes` but the last; what was seen before has its keys already."""
+        kept = self._keys[at - self._keys_at :]
+        self._keys, self._keys_at = np.concatenate([kept, _keys(_bits(planes[:, len(kept) :]))]), at
+        return self._keys
+
+    def _lags(self, planes: Samples, core: slice, at: int) -> list[int]:
         """Lags at which a word of the core comes again, and not sooner than SHORTEST_S."""
-        words = _words(planes)
+        keys, bits = self._keys_of(planes, at), _bits(planes)
         step = max(1, round(ANCHORS_S * self.sample_rate_hz))
-        anchors = np.arange(core.start + (-core.start) % step, min(core.stop, len(words)), step)
+        anchors = np.arange(core.start + (-core.start) % step, min(core.stop, len(bits) - WORD + 1), step)
         anchors = anchors[np.abs(planes[:, anchors]).max(axis=0) > FAINTEST]
         if not len(anchors):
             return []
-        ordered = anchors[np.argsort(words[anchors], kind="stable")]
         known = np.zeros(2**16, bool)
-        known[words[anchors] >> 16] = True
-        maybe = core.start + np.flatnonzero(known[words[core.start :] >> 16])
-        places = np.minimum(np.searchsorted(words[ordered], words[maybe]), len(ordered) - 1)
-        hits = words[ordered[places]] == words[maybe]
+        known[keys[anchors]] = True
+        maybe = core.start + np.flatnonzero(known[keys[core.start : len(bits) - WORD + 1]])
+        sought, words = _words(bits, anchors), _words(bits, maybe)
+        in_order = np.argsort(sought, kind="stable")
+        ordered, sought = anchors[in_order], sought[in_order]
+        places = np.minimum(np.searchsorted(sought, words), len(ordered) - 1)
+        hits = sought[places] == words
         anchored, lags = ordered[places[hits]], maybe[hits] - ordered[places[hits]]
         shortest, longest = SHORTEST_S * self.sample_rate_hz, LONGEST_S * self.sample_rate_hz
         periodic = np.unique(anchored[(lags > 0) & (lags < shortest)])
@@ -80,15 +89,25 @@ class RepeatFinder(Finder):
         return level > FAINTEST and float(np.abs(joint).max()) > FADED * level
 
 
-def _words(planes: Samples) -> npt.NDArray[np.uint32]:
-    """A number for the TAPS from each frame on, of the sum of all channels: the same for the same."""
-    bits = np.ascontiguousarray(planes.sum(axis=0)).view(np.uint32)
-    mixed = (bits ^ (bits >> np.uint32(15))) * np.uint32(0x2C1B3C6D)  # odd, so that nothing is lost
-    mixed ^= mixed >> np.uint32(12)
-    count = len(mixed) - WORD + 1
-    words = np.zeros(count, np.uint32)
+def _bits(planes: Samples) -> npt.NDArray[np.uint32]:
+    """Of the sum of all channels."""
+    return np.ascontiguousarray(planes.sum(axis=0)).view(np.uint32)
+
+
+def _keys(bits: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint16]:
+    """A number for each two frames that follow each other: mostly another for others."""
+    mixed = bits[:-1] * np.uint32(0x85EBCA6B)
+    mixed ^= bits[1:] * np.uint32(0x2C1B3C6D)
+    return (mixed >> np.uint32(16)).astype(np.uint16)
+
+
+def _words(bits: npt.NDArray[np.uint32], places: npt.NDArray[np.int_]) -> npt.NDArray[np.uint32]:
+    """A number for the TAPS from each of `places` on: the same for the same."""
+    words = np.zeros(len(places), np.uint32)
     for tap in TAPS:
-        words = words * np.uint32(0x85EBCA6B) + mixed[tap : tap + count]
+        mixed = bits[places + tap]
+        mixed = (mixed ^ (mixed >> np.uint32(15))) * np.uint32(0x2C1B3C6D)  # odd, so that nothing is lost
+        words = words * np.uint32(0x85EBCA6B) + (mixed ^ (mixed >> np.uint32(12)))
     return np.asarray(words ^ (words >> np.uint32(16)) * np.uint32(0x9E3779B1), np.uint32)
 
 

@@ -95,12 +95,16 @@ def _white(frames: Samples, first: int, last: int) -> list[_Run]:
     candidates = np.flatnonzero(powers[0] > SOFT**2)
     if not np.any((candidates >= first) & (candidates < last)):
         return []
-    powers += [_power(np.diff(frames, n, axis=1)) for n in (1, 2)]
-    own = np.maximum(powers[0], 1e-20)
-    ratios = powers[1] / own, powers[2] / own
-    soft = (powers[0] > SOFT**2) & _within(ratios[0], FIRST_SOFT) & _within(ratios[1], SECOND_SOFT)
-    certain = (powers[0] >= LOUD**2) & _within(ratios[0], FIRST) & _within(ratios[1], SECOND)
+    own, steps = np.maximum(powers[0], 1e-20), np.diff(frames, axis=1)
+    powers.append(_power(steps))
+    soft = (powers[0] > SOFT**2) & _within(powers[1] / own, FIRST_SOFT)
     soft[:first], soft[last:] = False, False
+    if not soft.any():
+        return []
+    powers.append(_power(np.diff(steps, axis=1)))
+    ratios = powers[1] / own, powers[2] / own
+    soft &= _within(ratios[1], SECOND_SOFT)
+    certain = (powers[0] >= LOUD**2) & _within(ratios[0], FIRST) & _within(ratios[1], SECOND)
     bends = np.pad(powers[2], 3, constant_values=np.inf)  # what is not seen is no edge
     return [
         _Run(

@@ -11,7 +11,7 @@ import soundfile
 from models.defects import FINDERS, Facts, Measures, damage
 from models.events import Event
 from models.measures.blocks import Meter, measured
-from models.measures.clicks import find_clicks, in_rhythm
+from models.measures.clicks import find_clicks
 from models.measures.edges import find_edges
 from models.measures.flat import find_clipping
 from models.measures.gaps import find_gaps
@@ -19,6 +19,7 @@ from models.measures.hum_places import hum_places
 from models.measures.polarity import find_turned
 from models.measures.repeats import find_repeats
 from models.measures.static import find_static
+from models.measures.strokes import in_rhythm
 from tests import signals
 from tests.models.measures.music import pop
 
@@ -172,6 +173,25 @@ def test_clicks_in_time_are_music_and_clicks_by_chance_are_not() -> None:
     assert not in_rhythm(by_chance).any()
     assert not in_rhythm(0.5 + 1.8 * np.arange(20)).any()  # a scratch across the grooves, once a turn
     assert not in_rhythm(in_time[:8]).any()  # too few to tell
+
+
+def test_strokes_that_ring_are_none_and_neither_is_a_sample_that_is_played_again() -> None:
+    rng = np.random.default_rng(4)
+    t = np.arange(600) / RATE
+    wood = (np.exp(-400 * t) * np.sin(2 * np.pi * 2100 * t + 1)).astype(np.float32)
+    tick = (np.exp(-1500 * t) * np.sin(2 * np.pi * 4100 * t + 0.5)).astype(np.float32)
+    places = np.sort(rng.uniform(0.3, 9.6, 8))
+    struck, played, clicked = song(10), song(10), song(10)
+    for number, at in enumerate((places * RATE).astype(int)):
+        struck[at : at + 600] += np.float32(0.5) * wood[:, None]
+        played[at : at + 600] += np.float32(0.5) * tick[:, None]
+        own = np.exp(-(900 + 300 * number) * t) * np.sin(2 * np.pi * (1500 + 900 * number) * t + number)
+        clicked[at : at + 600] += np.float32(0.5) * own[:, None].astype(np.float32)
+    assert find_clicks(struck, RATE) == ()
+    assert find_clicks(played, RATE) == ()
+    found = find_clicks(clicked, RATE)
+    assert len(found) >= 6
+    assert all(np.abs(places - event.start_s).min() < 0.01 for event in found)
 
 
 def test_soft_static_is_told_from_noise_and_from_a_sibilant_by_edges_and_values() -> None:
