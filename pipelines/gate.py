@@ -6,13 +6,14 @@ decoded in a child process like those of a scan, one after the other. No Beam he
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,10 +96,26 @@ def detector_for(policy: Policy, model: str | None) -> Detector:
         return Measures({by.removeprefix("measure:") for by in asked})
     from models.detection.detector import NetworkDetector
 
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        return NetworkDetector(open_model(task.model_uri))
+        with _hushed():
+            return NetworkDetector(open_model(task.model_uri))
     except ModelError as error:
         raise MisuseError(error.message, error.advice) from error
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Without what TensorFlow says of GPUs while it starts, past all settings: an upload hook has no use for it."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def judge_file(file: str, policy: Policy, decoder: DecoderProcess, detector: Detector) -> Judgement:

@@ -44,8 +44,8 @@ def test_statuses_and_reasons_with_times(files):
     assert reason["count"] == 1
     assert reason["stretches"][0]["start_s"] == pytest.approx(2.0, abs=0.001)
     assert reason["stretches"][0]["end_s"] == pytest.approx(2.1, abs=0.001)
-    status, told, _ = gate(clean, holed, text, text.with_name("gone.wav"))
-    assert status == 3
+    status, told, errors = gate(clean, holed, text, text.with_name("gone.wav"))
+    assert (status, errors) == (3, "")
     assert [line.split()[0] for line in told.splitlines() if line[0] != " "] == [
         "accepted",
         "rejected",
