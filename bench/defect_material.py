@@ -7,7 +7,7 @@ reach from -23 to -11 dBFS, some songs are compressed, and no sample is at full 
 files.
 
     python -m bench.defect_material MIDI_FOLDER OUT --songs=60 --seconds=60
-    python -m bench.defect_material MIDI_FOLDER OTHER --first=600 --songs=206 --seconds=180 --seed=7 --split=test
+    python -m bench.defect_material MIDI_FOLDER OTHER --first=600 --songs=150 --seed=7 --split=test --whole
 """
 
 from __future__ import annotations
@@ -71,6 +71,23 @@ def render(midi: Path, seconds: float, rng: np.random.Generator) -> npt.NDArray[
     return mastered(played(band_of(score, rng), seconds), rng)
 
 
+def render_whole(midi: Path, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """All of a song as its file has it, by other instruments, at another level, not mastered: quick."""
+    song = mido.MidiFile(midi)
+    for track in song.tracks:
+        program = int(rng.choice(FAMILIES[str(rng.choice(LEAD_FAMILIES))]))
+        channels = {message.channel for message in track if message.type == "note_on"}
+        for message in track:
+            if message.type == "program_change":
+                message.program = program
+        changes = [mido.Message("program_change", channel=channel, program=program) for channel in sorted(channels)]
+        track[0:0] = [change for change in changes if change.channel != DRUM_CHANNEL]
+    sound = synthesised(song)
+    sound = sound * min(10 ** (rng.uniform(-23, -11) / 20) / max(float(np.sqrt(np.mean(sound**2))), 1e-6), 8.0)
+    sound *= min(1.0, PEAK / max(float(np.abs(sound).max()), 1e-6))
+    return faded(sound)
+
+
 def played(parts: Sequence[Part], seconds: float) -> FloatArray:
     """All parts by one fluidsynth, which takes a third of the time of one for each part."""
     whole = mido.MidiFile(ticks_per_beat=TICKS_PER_S // 2)
@@ -84,13 +101,19 @@ def played(parts: Sequence[Part], seconds: float) -> FloatArray:
             if not message.is_meta:
                 message.channel = channel
         whole.tracks.append(track)
+    return fitted(synthesised(whole), round(seconds * RATE_HZ))
+
+
+def synthesised(song: mido.MidiFile) -> FloatArray:
+    """What fluidsynth makes of it, [frames, 2]."""
     with tempfile.TemporaryDirectory() as folder:
         midi, wav = Path(folder, "song.mid"), Path(folder, "song.wav")
-        whole.save(midi)
+        song.save(midi)
         options = ["-ni", "-q", "-T", "wav", "-O", "float", "-r", str(RATE_HZ), "-g", str(GAIN)]
         quick = ["-o", "synth.dynamic-sample-loading=1"]
         run([program("fluidsynth"), *options, *quick, "-F", str(wav), str(sound_font()), str(midi)])
-        return fitted(soundfile.read(wav, dtype="float64", always_2d=True)[0], round(seconds * RATE_HZ))
+        sound: FloatArray = soundfile.read(wav, dtype="float64", always_2d=True)[0]
+        return sound
 
 
 def mastered(sound: FloatArray, rng: np.random.Generator) -> npt.NDArray[np.float32]:
@@ -106,8 +129,13 @@ def mastered(sound: FloatArray, rng: np.random.Generator) -> npt.NDArray[np.floa
     if rng.random() < 0.5:  # a recording has a floor
         sound = sound + rng.normal(0.0, 10 ** (rng.uniform(-90, -72) / 20), sound.shape)
     sound = sound * min(1.0, PEAK / max(float(np.abs(sound).max()), 1e-6))
-    lead, fade = int(rng.choice([0, 0, 0.3]) * RATE_HZ), round(FADE_S * RATE_HZ)
-    sound = np.concatenate([np.zeros((lead, 2)), sound])[: len(sound)]
+    lead = int(rng.choice([0, 0, 0.3]) * RATE_HZ)
+    return faded(np.concatenate([np.zeros((lead, 2)), sound])[: len(sound)])
+
+
+def faded(sound: FloatArray) -> npt.NDArray[np.float32]:
+    """Its last FADE_S faded out."""
+    fade = round(FADE_S * RATE_HZ)
     sound[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade))[:, None] ** 2
     return sound.astype(np.float32)
 
@@ -121,6 +149,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=6)
     parser.add_argument("--first", type=int, default=0, help="so many songs are passed over")
+    parser.add_argument(
+        "--whole", action="store_true", help="songs as they are and as long, not arranged, not mastered"
+    )
     parser.add_argument("--split", help="that all songs belong to")
     options = parser.parse_args(arguments)
     files = sorted(options.midi.glob("*.mid"))[options.first :][: options.songs]
@@ -130,7 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         target = options.out / f"{options.split or split_of(index, len(files))}_{files[index].stem}.flac"
         if target.exists():
             continue
-        sound = render(files[index], options.seconds, np.random.default_rng([options.seed, index]))
+        rng = np.random.default_rng([options.seed, index])
+        sound = render_whole(files[index], rng) if options.whole else render(files[index], options.seconds, rng)
         scratch = target.with_suffix(".part")
         encode(scratch, sound, RATE_HZ, codec="flac")
         scratch.rename(target)
