@@ -17,6 +17,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from models import mp3
 from models.encode import encode
 from models.flac import STRICT, decode_flac
 from models.formats import (
@@ -51,6 +52,7 @@ __all__ = [
 FloatArray = npt.NDArray[np.float32]
 
 MIN_DAMAGED_S = 1.0  #: a damaged file with less than this is refused
+TAIL_S = {"aac": 0.024, "vorbis": 0.024, "opus": 0.04}  #: how long what follows a lost packet is not right yet
 CLAIM_SLACK_S = 0.1  #: headers of lossy formats count delay and padding, or whole milliseconds
 
 
@@ -63,6 +65,7 @@ class Decoded:
     decoded_frames: int  #: those that really decoded
     damaged_packets: int  #: packets that were refused or missing
     damaged_at_s: tuple[float, ...]  #: where, seconds from the first sample; the first 100
+    damaged: tuple[tuple[float, float], ...]  #: damaged stretches (start, end), seconds, what was heard but is false too
     decoded_fraction: float  #: decoded_frames against the header's claim, or against `frames` where it claims nothing
 
 
@@ -104,7 +107,7 @@ def decode(file: PathOrFd, sink: Callable[[FloatArray], object], *, max_samples:
                 info = _supported(sndfile_info(sound, name))
                 outlet = Outlet(sink, info, max_samples)
                 if _read_all(sound, outlet):
-                    return _checked(outlet, outlet.frames, 0, ())
+                    return _checked(outlet, TimeLine(outlet), outlet.frames)
         return _decode_libav(name, sink, max_samples, outlet)
 
 
@@ -145,7 +148,10 @@ def _decode_libav(
         # Time stamps of Vorbis in Ogg jump by up to a block where long and short blocks meet.
         tolerance_s = 0.05 if outlet.info.codec == "vorbis" else 2 * tick_s
         gave_up_at = outlet.frames
-        line = TimeLine(outlet, skip_frames=gave_up_at, tolerance_s=tolerance_s)
+        tail_frames = round(TAIL_S.get(outlet.info.codec, 0.0) * outlet.info.sample_rate_hz)
+        if outlet.info.codec == "mp3":
+            tail_frames = mp3.TAIL_FRAMES
+        line = TimeLine(outlet, skip_frames=gave_up_at, tolerance_s=tolerance_s, tail_frames=tail_frames)
         if outlet.info.container == "flac":
             claimed_s = outlet.info.claimed_duration_s
             claimed = None if claimed_s is None else round(claimed_s * outlet.info.sample_rate_hz)
@@ -158,7 +164,7 @@ def _decode_libav(
                 _end_ogg(name, stream.codec_context, line)
     if before is not None and not line.damaged_packets:
         line.damaged(at=gave_up_at)  # nothing else is amiss, but libsndfile met something
-    return _checked(outlet, line.decoded_frames, line.damaged_packets, tuple(line.damaged_at_s))
+    return _checked(outlet, line, line.decoded_frames)
 
 
 def _end_ogg(name: str, context: Any, line: TimeLine) -> None:
@@ -180,9 +186,9 @@ def _end_ogg(name: str, context: Any, line: TimeLine) -> None:
         line.silence(missing)
 
 
-def _checked(outlet: Outlet, decoded_frames: int, damaged_packets: int, damaged_at_s: tuple[float, ...]) -> Decoded:
+def _checked(outlet: Outlet, line: TimeLine, decoded_frames: int) -> Decoded:
     outlet.check_finite()
-    info = outlet.info
+    info, damaged_packets = outlet.info, line.damaged_packets
     claimed = outlet.frames if info.claimed_duration_s is None else info.claimed_duration_s * info.sample_rate_hz
     slack = 0.0 if info.lossless or damaged_packets else CLAIM_SLACK_S * info.sample_rate_hz
     whole = decoded_frames >= round(claimed - slack)
@@ -193,7 +199,8 @@ def _checked(outlet: Outlet, decoded_frames: int, damaged_packets: int, damaged_
         frames=outlet.frames,
         decoded_frames=decoded_frames,
         damaged_packets=damaged_packets,
-        damaged_at_s=damaged_at_s,
+        damaged_at_s=tuple(line.damaged_at_s),
+        damaged=tuple((a / info.sample_rate_hz, b / info.sample_rate_hz) for a, b in line.stretches.within(outlet.frames)),
         decoded_fraction=fraction,
     )
 

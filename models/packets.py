@@ -1,7 +1,8 @@
 """Decoding packet by packet with libav, so that damage costs what it hit and nothing more.
 
 Conventions. The time line begins with the first sample that is to be heard (encoder delay is trimmed by libav) and is
-told by the packets' time stamps. A packet that is refused or missing becomes silence of its length, and is counted.
+told by the packets' time stamps. A packet that is refused or missing becomes silence of its length, and is counted. What
+is damaged lasts longer than that, since decoders add the end of one packet to the beginning of the next: `tail_frames`.
 Frames whose rate or channels differ from the first frame's are converted to those of the first, and are no damage.
 Blocks are float32 [frames, channels], full scale +-1.0, about a second each.
 """
@@ -18,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.formats import LAYOUTS, AudioError, AudioInfo
+from models.mp3 import Mp3Decoder
+from models.stretches import Stretches
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -84,9 +87,13 @@ class TimeLine:
     Args:
         skip_frames: so many frames have gone to the outlet already, from another decoder.
         tolerance_s: deviations of the time stamps that are no gaps.
+        tail_frames: so long what follows a damaged packet is damaged too.
+        lead_frames: so long what precedes a missing packet is damaged too.
     """
 
-    def __init__(self, outlet: Outlet, *, skip_frames: int = 0, tolerance_s: float = 0.0) -> None:
+    def __init__(
+        self, outlet: Outlet, *, skip_frames: int = 0, tolerance_s: float = 0.0, tail_frames: int = 0, lead_frames: int = 0
+    ) -> None:
         self.outlet = outlet
         self.skip_frames = skip_frames
         self.tolerance_s = tolerance_s
@@ -95,6 +102,9 @@ class TimeLine:
         self.decoded_frames = 0
         self.damaged_packets = 0
         self.damaged_at_s: list[float] = []
+        self.stretches = Stretches()
+        self.tail_frames = tail_frames
+        self.lead_frames = lead_frames
         self.origin: int | None = None  #: time stamp of frame 0, in frames
         self.form: tuple[str, int, int] | None = None  #: sample format, channels and rate that all frames are to have
         self.target: tuple[Any, Any, int] = (None, None, 0)  #: the same for libav
@@ -112,8 +122,13 @@ class TimeLine:
         at = self.position if at is None else at
         if packet is not None and packet.pts is not None and self.origin is not None:
             at = max(at, self.to_frames(packet.pts) - self.origin)
+        self.stretches.add(at, at)
         if len(self.damaged_at_s) < MAX_DAMAGED_AT:
             self.damaged_at_s.append(at / self.rate_hz)
+
+    def suspect(self, start: int) -> None:
+        """Tells that what lies between frame `start` and here did decode, but to something that nobody encoded."""
+        self.stretches.add(start, self.position + self.tail_frames)
 
     def add(self, frame: Any, known_loss: bool) -> None:
         """Adds a decoded frame at its place. `known_loss`: the gap before it is counted as damage already."""
@@ -191,6 +206,8 @@ class TimeLine:
     def silence(self, frames: int) -> None:
         """Adds `frames` frames of silence."""
         self._emit(self.fifo.samples)
+        if frames > 0:
+            self.stretches.add(max(0, self.position - self.lead_frames), self.position + frames + self.tail_frames)
         for start in range(0, frames, self.rate_hz):
             self._put(np.zeros((min(self.rate_hz, frames - start), self.outlet.info.channels), np.float32))
         self.position += frames
@@ -217,10 +234,31 @@ class TimeLine:
         self.skip_frames -= skipped
         block = block[skipped:]
         if self.outlet.lossy and not is_finite(block):
-            self.damaged()  # a lossy decoder made it from garbage
+            self.damaged(at=self.outlet.frames)  # a lossy decoder made it from garbage
+            bad = self.outlet.frames + np.flatnonzero(~np.isfinite(block).all(axis=1))
+            self.stretches.add(int(bad[0]), int(bad[-1]) + 1)
             block = np.where(np.isfinite(block), block, np.float32(0.0))
         if len(block):
             self.outlet.put(block)
+
+
+class Plain:
+    """libav's decoder of a stream.
+
+    Args:
+        context: its codec context.
+        logs: where libav's messages of this thread arrive.
+    """
+
+    def __init__(self, context: Any, logs: list[Any]) -> None:
+        self.context = context
+        self.logs = logs
+
+    def decode(self, packet: Any) -> tuple[list[Any], bool]:
+        """The frames of `packet`, and whether the decoder complained. Raises av.FFmpegError if it is refused."""
+        self.logs.clear()
+        frames = self.context.decode(packet)
+        return frames, bool(self.logs)
 
 
 def decode_packets(container: Any, stream: Any, line: TimeLine) -> None:
@@ -228,24 +266,29 @@ def decode_packets(container: Any, stream: Any, line: TimeLine) -> None:
     clockless = container.format.name in ("mp3", "aac")  # time stamps are made by counting packets
     good_bytes = good_packets = 0
     known_loss, last, loss_end = False, None, None
-    for packet in _packets(container, stream, line):
-        try:
-            frames = packet.decode()
-        except av.error.MemoryError:
-            raise
-        except av.FFmpegError:
-            line.damaged(packet)
-            known_loss, loss_end = True, line.end_of(packet)
-            if clockless and good_packets and packet.duration:
-                lost = round(packet.size * good_packets / good_bytes)
-                line.shift(max(lost - 1, 0) * line.to_frames(packet.duration))
-            continue
-        for frame in frames:
-            line.add(frame, known_loss)
-            known_loss, loss_end = False, None
-        if packet.size:
-            good_bytes, good_packets = good_bytes + packet.size, good_packets + 1
-            last = packet
+    with av.logging.Capture() as logs:
+        decoder = (Mp3Decoder if stream.codec_context.codec.name.startswith("mp3") else Plain)(stream.codec_context, logs)
+        for packet in _packets(container, stream, line):
+            try:
+                frames, suspect = decoder.decode(packet)
+            except av.error.MemoryError:
+                raise
+            except av.FFmpegError:
+                line.damaged(packet)
+                known_loss, loss_end = True, line.end_of(packet)
+                if clockless and good_packets and packet.duration:
+                    lost = round(packet.size * good_packets / good_bytes)
+                    line.shift(max(lost - 1, 0) * line.to_frames(packet.duration))
+                continue
+            start = line.position
+            for frame in frames:
+                line.add(frame, known_loss)
+                if known_loss or suspect:
+                    line.suspect(start if suspect else line.position - frame.samples)
+                known_loss, loss_end = False, None
+            if packet.size:
+                good_bytes, good_packets = good_bytes + packet.size, good_packets + 1
+                last = packet
     if loss_end is not None and 0 < loss_end - line.position <= MAX_GAP_S * line.rate_hz:
         line.silence(loss_end - line.position)
     line.finish(line.end_of(last) if container.format.name.startswith("mov") else None)

@@ -96,7 +96,7 @@ def judge_file(file: str, policy: Policy, decoder: DecoderProcess) -> Judgement:
 def judge_samples(scratch: Scratch, policy: Policy) -> tuple[Objection, ...]:
     """The reasons of `policy` against a decoded recording; none: it is let in."""
     decoded = scratch.decoded
-    facts = Facts(damaged_at_s=decoded.damaged_at_s, damaged_packets=decoded.damaged_packets)
+    facts = Facts(damaged=decoded.damaged)
     events = Measures().detect(scratch, facts) if policy.defects else []
     measures = None
     if policy.quality:

@@ -22,7 +22,7 @@ def detect(recording: Recording, task: Task, detector: Detector) -> list[Row]:
         TrackError: if the samples cannot be read any more, or the detector fails at them.
     """
     decoded = recording.samples.decoded
-    facts = Facts(damaged_at_s=decoded.damaged_at_s, damaged_packets=decoded.damaged_packets)
+    facts = Facts(damaged=decoded.damaged)
     events = detector.detect(recording.samples, facts)
     return rows_of(recording, task, events, default_policy())
 
