@@ -52,7 +52,8 @@ __all__ = [
 FloatArray = npt.NDArray[np.float32]
 
 MIN_DAMAGED_S = 1.0  #: a damaged file with less than this is refused
-TAIL_S = {"aac": 0.024, "vorbis": 0.024, "opus": 0.04}  #: how long what follows a lost packet is not right yet
+#: How long what precedes a lost packet, and what follows it, is false, seconds; of MP3 models.mp3 tells.
+AROUND_S = {"aac": (0.0, 0.024), "vorbis": (0.024, 0.0), "opus": (0.02, 0.07)}
 CLAIM_SLACK_S = 0.1  #: headers of lossy formats count delay and padding, or whole milliseconds
 
 
@@ -148,10 +149,8 @@ def _decode_libav(
         # Time stamps of Vorbis in Ogg jump by up to a block where long and short blocks meet.
         tolerance_s = 0.05 if outlet.info.codec == "vorbis" else 2 * tick_s
         gave_up_at = outlet.frames
-        tail_frames = round(TAIL_S.get(outlet.info.codec, 0.0) * outlet.info.sample_rate_hz)
-        if outlet.info.codec == "mp3":
-            tail_frames = mp3.TAIL_FRAMES
-        line = TimeLine(outlet, skip_frames=gave_up_at, tolerance_s=tolerance_s, tail_frames=tail_frames)
+        around = _around(outlet.info)
+        line = TimeLine(outlet, skip_frames=gave_up_at, tolerance_s=tolerance_s, around=around)
         if outlet.info.container == "flac":
             claimed_s = outlet.info.claimed_duration_s
             claimed = None if claimed_s is None else round(claimed_s * outlet.info.sample_rate_hz)
@@ -159,12 +158,19 @@ def _decode_libav(
         else:
             if outlet.info.codec == "flac":
                 stream.codec_context.options = STRICT
-            decode_packets(container, stream, line)
+            decode_packets(name, container, stream, line)
             if outlet.info.container == "ogg":
                 _end_ogg(name, stream.codec_context, line)
     if before is not None and not line.damaged_packets:
         line.damaged(at=gave_up_at)  # nothing else is amiss, but libsndfile met something
     return _checked(outlet, line, line.decoded_frames)
+
+
+def _around(info: AudioInfo) -> tuple[int, int]:
+    """Frames before a lost packet and behind it that are false too."""
+    before_s, behind_s = AROUND_S.get(info.codec, (0.0, 0.0))
+    behind = mp3.TAIL_FRAMES if info.codec == "mp3" else round(behind_s * info.sample_rate_hz)
+    return round(before_s * info.sample_rate_hz), behind
 
 
 def _end_ogg(name: str, context: Any, line: TimeLine) -> None:

@@ -4,18 +4,27 @@ Conventions. A granule tells how many bits it has, and Huffman codes must use th
 is asked to (err_detect), but then silences what does not fit. What is heard elsewhere is what it makes of it without
 checking. So the strict decoder goes first, and where it complains another one, that checks nothing, decodes from a
 little before: the samples are those that a lenient decoder makes of the whole file, to the last bit, and sound files
-are decoded once.
+are decoded once. Of a file in which anything is amiss, all bits are looked at once more (models.mp3_bits).
 """
 
 from __future__ import annotations
 
-from collections import deque
+from array import array
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import av
+import numpy as np
+
+from models.mp3_bits import EXACT, damaged_granules
+from models.mp3_side import Form, form_of
+from models.stretches import Stretches
 
 STRICT = {"err_detect": "buffer+aggressive+bitstream+crccheck"}  #: libav tells of each granule that does not fit
-TAIL_FRAMES = 576 + 480  #: a granule overlaps the next one, and the filter bank remembers so much
+GRANULE = 576  #: frames
+TAIL_FRAMES = GRANULE + 480  #: a granule overlaps the next one, and the filter bank remembers so much
+_SAMPLED = 16  #: the form of one packet in so many is looked at
 #: Packets that a decoder must have seen: a frame draws on 511 bytes before it, 21 frames of 8 kbit/s at 24 kHz.
 _MEMORY = 32
 _ALIKE = 4  #: packets after which nothing is left of a difference: the overlap of a granule, and the filter bank
@@ -36,12 +45,15 @@ class Mp3Decoder:
         self.lenient: Any = None
         self.needed = 0  #: packets for which the lenient decoder goes on
         self.recent: deque[Any] = deque(maxlen=_MEMORY)
+        self.ends = array("q")  #: of each packet on the time line, frames; -1 if it is refused
+        self.told = bytearray()  #: whether the strict decoder complained of it
+        self.forms: Counter[Form | None] = Counter()
 
-    def decode(self, packet: Any) -> tuple[list[Any], bool]:
-        """The frames of `packet`, and whether its bits contradict themselves. Raises av.FFmpegError if it is refused."""
+    def decode(self, packet: Any) -> list[Any]:
+        """The frames of `packet`. Raises av.FFmpegError if it is refused."""
         self.logs.clear()
         try:
-            frames = self.strict.decode(packet)
+            frames = list(self.strict.decode(packet))
         except av.FFmpegError:
             self._follow(packet)
             raise
@@ -50,7 +62,29 @@ class Mp3Decoder:
             self._start()
             self.needed = _ALIKE
         heard = self._follow(packet)
-        return (frames if heard is None else _timed(heard, frames)), told
+        if packet.size:
+            self.told.append(told)
+        return frames if heard is None else _timed(heard, frames)
+
+    def placed(self, packet: Any, start: int, stop: int) -> None:
+        """Tells where `packet` came to lie on the time line; nowhere (-1, -1) if it was refused."""
+        if packet.size:
+            self.ends.append(stop)
+            self.told.extend(bytes(len(self.ends) - len(self.told)))
+            if len(self.ends) % _SAMPLED == 1:
+                self.forms[form_of(bytes(memoryview(packet)[:4]))] += 1
+
+    def finish(self, packets: Callable[[], Iterator[bytes]], stretches: Stretches) -> None:
+        """Adds what is damaged in the file to `stretches`; `packets` gives all of them once more."""
+        form = max(self.forms, key=lambda one: (one is not None) * self.forms[one], default=None)
+        if form is None or not (any(self.told) or -1 in self.ends) or sum(self.told) > EXACT * len(self.told):
+            return
+        damaged = damaged_granules(packets(), form)
+        for i, end in enumerate(self.ends[: len(damaged)]):
+            granules = np.flatnonzero(damaged[i]) if damaged[i].any() else range(form.granules * self.told[i])
+            for granule in granules if end >= 0 else ():
+                start = max(0, end - GRANULE * (form.granules - granule))
+                stretches.add(start, max(0, end - GRANULE * (form.granules - granule - 1)) + TAIL_FRAMES)
 
     def _start(self) -> None:
         """A lenient decoder that has seen what went before."""

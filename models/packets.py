@@ -2,7 +2,7 @@
 
 Conventions. The time line begins with the first sample that is to be heard (encoder delay is trimmed by libav) and is
 told by the packets' time stamps. A packet that is refused or missing becomes silence of its length, and is counted. What
-is damaged lasts longer than that, since decoders add the end of one packet to the beginning of the next: `tail_frames`.
+is damaged lasts longer than that, since decoders add the end of one packet to the beginning of the next: `around`.
 Frames whose rate or channels differ from the first frame's are converted to those of the first, and are no damage.
 Blocks are float32 [frames, channels], full scale +-1.0, about a second each.
 """
@@ -18,7 +18,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from models.formats import LAYOUTS, AudioError, AudioInfo
+from models.formats import LAYOUTS, AudioError, AudioInfo, audio_stream, open_container
 from models.mp3 import Mp3Decoder
 from models.stretches import Stretches
 
@@ -87,12 +87,11 @@ class TimeLine:
     Args:
         skip_frames: so many frames have gone to the outlet already, from another decoder.
         tolerance_s: deviations of the time stamps that are no gaps.
-        tail_frames: so long what follows a damaged packet is damaged too.
-        lead_frames: so long what precedes a missing packet is damaged too.
+        around: so many frames before a missing packet, and behind it, are false too.
     """
 
     def __init__(
-        self, outlet: Outlet, *, skip_frames: int = 0, tolerance_s: float = 0.0, tail_frames: int = 0, lead_frames: int = 0
+        self, outlet: Outlet, *, skip_frames: int = 0, tolerance_s: float = 0.0, around: tuple[int, int] = (0, 0)
     ) -> None:
         self.outlet = outlet
         self.skip_frames = skip_frames
@@ -103,8 +102,7 @@ class TimeLine:
         self.damaged_packets = 0
         self.damaged_at_s: list[float] = []
         self.stretches = Stretches()
-        self.tail_frames = tail_frames
-        self.lead_frames = lead_frames
+        self.lead_frames, self.tail_frames = around
         self.origin: int | None = None  #: time stamp of frame 0, in frames
         self.form: tuple[str, int, int] | None = None  #: sample format, channels and rate that all frames are to have
         self.target: tuple[Any, Any, int] = (None, None, 0)  #: the same for libav
@@ -120,15 +118,13 @@ class TimeLine:
         """Counts a packet that is damaged or missing: where its time stamp says, or in frame `at`, or here."""
         self.damaged_packets += 1
         at = self.position if at is None else at
+        length = 0
         if packet is not None and packet.pts is not None and self.origin is not None:
             at = max(at, self.to_frames(packet.pts) - self.origin)
-        self.stretches.add(at, at)
+            length = self.to_frames(packet.duration or 0) + self.tail_frames
+        self.stretches.add(at, at + length)
         if len(self.damaged_at_s) < MAX_DAMAGED_AT:
             self.damaged_at_s.append(at / self.rate_hz)
-
-    def suspect(self, start: int) -> None:
-        """Tells that what lies between frame `start` and here did decode, but to something that nobody encoded."""
-        self.stretches.add(start, self.position + self.tail_frames)
 
     def add(self, frame: Any, known_loss: bool) -> None:
         """Adds a decoded frame at its place. `known_loss`: the gap before it is counted as damage already."""
@@ -253,28 +249,40 @@ class Plain:
     def __init__(self, context: Any, logs: list[Any]) -> None:
         self.context = context
         self.logs = logs
+        self.told: list[tuple[int, int]] = []
 
-    def decode(self, packet: Any) -> tuple[list[Any], bool]:
-        """The frames of `packet`, and whether the decoder complained. Raises av.FFmpegError if it is refused."""
+    def decode(self, packet: Any) -> list[Any]:
+        """The frames of `packet`. Raises av.FFmpegError if it is refused."""
         self.logs.clear()
-        frames = self.context.decode(packet)
-        return frames, bool(self.logs)
+        return list(self.context.decode(packet))
+
+    def placed(self, packet: Any, start: int, stop: int) -> None:
+        """Tells where `packet` came to lie on the time line; nowhere (-1, -1) if it was refused."""
+        if self.logs and stop > start:
+            self.told.append((start, stop))
+
+    def finish(self, packets: Callable[[], Iterator[bytes]], stretches: Stretches) -> None:
+        """Adds what the decoder complained of, though it decoded it, to `stretches`."""
+        for start, stop in self.told:
+            stretches.add(start, stop)
 
 
-def decode_packets(container: Any, stream: Any, line: TimeLine) -> None:
-    """Decodes `stream` into `line`."""
+def decode_packets(name: str, container: Any, stream: Any, line: TimeLine) -> None:
+    """Decodes `stream` of the file `name`, opened as `container`, into `line`."""
     clockless = container.format.name in ("mp3", "aac")  # time stamps are made by counting packets
+    context = stream.codec_context
     good_bytes = good_packets = 0
     known_loss, last, loss_end = False, None, None
     with av.logging.Capture() as logs:
-        decoder = (Mp3Decoder if stream.codec_context.codec.name.startswith("mp3") else Plain)(stream.codec_context, logs)
+        decoder = Mp3Decoder(context, logs) if context.codec.name.startswith("mp3") else Plain(context, logs)
         for packet in _packets(container, stream, line):
             try:
-                frames, suspect = decoder.decode(packet)
+                frames = decoder.decode(packet)
             except av.error.MemoryError:
                 raise
             except av.FFmpegError:
                 line.damaged(packet)
+                decoder.placed(packet, -1, -1)
                 known_loss, loss_end = True, line.end_of(packet)
                 if clockless and good_packets and packet.duration:
                     lost = round(packet.size * good_packets / good_bytes)
@@ -283,15 +291,23 @@ def decode_packets(container: Any, stream: Any, line: TimeLine) -> None:
             start = line.position
             for frame in frames:
                 line.add(frame, known_loss)
-                if known_loss or suspect:
-                    line.suspect(start if suspect else line.position - frame.samples)
                 known_loss, loss_end = False, None
+            decoder.placed(packet, start, line.position)
             if packet.size:
                 good_bytes, good_packets = good_bytes + packet.size, good_packets + 1
                 last = packet
     if loss_end is not None and 0 < loss_end - line.position <= MAX_GAP_S * line.rate_hz:
         line.silence(loss_end - line.position)
+    decoder.finish(lambda: _again(name), line.stretches)
     line.finish(line.end_of(last) if container.format.name.startswith("mov") else None)
+
+
+def _again(name: str) -> Iterator[bytes]:
+    """All packets of the file once more."""
+    with open_container(name) as container:
+        for packet in container.demux(audio_stream(container)):
+            if packet.size:
+                yield bytes(packet)
 
 
 def _packets(container: Any, stream: Any, line: TimeLine) -> Iterator[Any]:
