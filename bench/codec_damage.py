@@ -157,7 +157,7 @@ class _Pieces:
 
     def __init__(self, reference: FloatArray, decoded: FloatArray, packet: int) -> None:
         self.floor = FLOOR * float(np.sqrt((reference**2).mean()))
-        self.blocks = len(decoded) // BLOCK
+        self.blocks = (len(decoded) - packet) // BLOCK  # of the encoder's padding, more or less is left at the end
         self.decoded = decoded[: self.blocks * BLOCK]
         self.margin = MOST_LAGS * packet + len(decoded)
         self.reference = np.pad(reference, ((MOST_LAGS * packet, self.margin), (0, 0)), constant_values=np.inf)
@@ -257,7 +257,13 @@ def _trials(path: Path, codec: str, rounds: int, rng: Rng) -> Iterator[tuple[str
 
 def _row(codec: str, kind: str, counts: Counts) -> dict[str, Any]:
     scores = {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1}
-    return {"codec": codec, "kind": kind, "segments": counts.hits + counts.misses, **scores, "alarms": counts.false_alarms}
+    return {
+        "codec": codec,
+        "kind": kind,
+        "segments": counts.hits + counts.misses,
+        **scores,
+        "alarms": counts.false_alarms,
+    }
 
 
 def main() -> None:

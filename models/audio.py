@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,7 @@ import soundfile
 import soxr
 
 from models import mp3
+from models.demuxed import decode_packets, end_ogg
 from models.encode import encode
 from models.flac import STRICT, decode_flac
 from models.formats import (
@@ -32,8 +32,7 @@ from models.formats import (
     sndfile_info,
 )
 from models.measures.blocks import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS
-from models.ogg import first_hole, first_page, last_page, rest
-from models.packets import MAX_GAP_S, Outlet, TimeLine, block_frames, decode_packets
+from models.packets import Outlet, TimeLine, block_frames
 
 __all__ = [
     "AudioError",
@@ -66,7 +65,9 @@ class Decoded:
     decoded_frames: int  #: those that really decoded
     damaged_packets: int  #: packets that were refused or missing
     damaged_at_s: tuple[float, ...]  #: where, seconds from the first sample; the first 100
-    damaged: tuple[tuple[float, float], ...]  #: damaged stretches (start, end), seconds, what was heard but is false too
+    damaged: tuple[
+        tuple[float, float], ...
+    ]  #: damaged stretches (start, end), seconds, what was heard but is false too
     decoded_fraction: float  #: decoded_frames against the header's claim, or against `frames` where it claims nothing
 
 
@@ -160,7 +161,7 @@ def _decode_libav(
                 stream.codec_context.options = STRICT
             decode_packets(name, container, stream, line)
             if outlet.info.container == "ogg":
-                _end_ogg(name, stream.codec_context, line)
+                end_ogg(name, stream.codec_context, line)
     if before is not None and not line.damaged_packets:
         line.damaged(at=gave_up_at)  # nothing else is amiss, but libsndfile met something
     return _checked(outlet, line, line.decoded_frames)
@@ -171,25 +172,6 @@ def _around(info: AudioInfo) -> tuple[int, int]:
     before_s, behind_s = AROUND_S.get(info.codec, (0.0, 0.0))
     behind = mp3.TAIL_FRAMES if info.codec == "mp3" else round(behind_s * info.sample_rate_hz)
     return round(before_s * info.sample_rate_hz), behind
-
-
-def _end_ogg(name: str, context: Any, line: TimeLine) -> None:
-    """Holds the end of the time line against the last page, which tells the length."""
-    hole = None if line.damaged_packets else first_hole(name)
-    if hole is not None:
-        line.damaged(at=round(hole * line.position))  # where one stream ends and another begins, no clock tells
-    first, last = first_page(name), last_page(name)
-    if last is None or not last.last:
-        line.damaged()
-        lost = round(rest(name) * line.position)  # nothing tells how long that was, but its size
-        line.silence(lost if lost <= MAX_GAP_S * line.rate_hz else 0)
-        return
-    # Opus counts the delay of the encoder too, and always at 48 kHz: as libav's time stamps do.
-    delay = int.from_bytes(context.extradata[10:12], "little") if context.name.endswith("opus") else 0
-    missing = line.to_frames(last.granule - delay) - (line.origin or 0) - line.position
-    chained = first is None or first.serial != last.serial
-    if line.damaged_packets and not chained and line.tolerance_s * line.rate_hz < missing <= MAX_GAP_S * line.rate_hz:
-        line.silence(missing)
 
 
 def _checked(outlet: Outlet, line: TimeLine, decoded_frames: int) -> Decoded:
@@ -206,7 +188,9 @@ def _checked(outlet: Outlet, line: TimeLine, decoded_frames: int) -> Decoded:
         decoded_frames=decoded_frames,
         damaged_packets=damaged_packets,
         damaged_at_s=tuple(line.damaged_at_s),
-        damaged=tuple((a / info.sample_rate_hz, b / info.sample_rate_hz) for a, b in line.stretches.within(outlet.frames)),
+        damaged=tuple(
+            (a / info.sample_rate_hz, b / info.sample_rate_hz) for a, b in line.stretches.within(outlet.frames)
+        ),
         decoded_fraction=fraction,
     )
 

@@ -102,7 +102,9 @@ def damage(facts: Facts, duration_s: float) -> list[Event]:
     """
     words = "the decoder refused packets, they were missing, or their bits contradict themselves"
     events = [
-        Event("codec_damage", min(start_s, duration_s), min(max(end_s, start_s + PACKET_S), duration_s), None, 1.0, words)
+        Event(
+            "codec_damage", min(start_s, duration_s), min(max(end_s, start_s + PACKET_S), duration_s), None, 1.0, words
+        )
         for start_s, end_s in facts.damaged
     ]
     return [event._replace(end_s=round(event.end_s, 6)) for event in merged(events, JOIN_S)]

@@ -70,7 +70,7 @@ class Mp3Decoder:
         """Tells where `packet` came to lie on the time line; nowhere (-1, -1) if it was refused."""
         if packet.size:
             self.ends.append(stop)
-            self.told.extend(bytes(len(self.ends) - len(self.told)))
+            self.told.extend(bytes(len(self.ends) - len(self.told)))  # refused
             if len(self.ends) % _SAMPLED == 1:
                 self.forms[form_of(bytes(memoryview(packet)[:4]))] += 1
 
@@ -81,7 +81,7 @@ class Mp3Decoder:
             return
         damaged = damaged_granules(packets(), form)
         for i, end in enumerate(self.ends[: len(damaged)]):
-            granules = np.flatnonzero(damaged[i]) if damaged[i].any() else range(form.granules * self.told[i])
+            granules = np.flatnonzero(damaged[i]).tolist() or range(form.granules * self.told[i])
             for granule in granules if end >= 0 else ():
                 start = max(0, end - GRANULE * (form.granules - granule))
                 stretches.add(start, max(0, end - GRANULE * (form.granules - granule - 1)) + TAIL_FRAMES)

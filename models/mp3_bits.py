@@ -1,16 +1,16 @@
 """Damage in an MP3 stream that a decoder does not notice, told by its bits: granule by granule, many at once.
 
 Conventions. A lane is one channel of one granule. Huffman codes soon fall into step again after an error, often without
-using a bit too many. But then they tell other values than an encoder writes: encoders take the smallest table that holds
-a region's largest value, end big values with one that is big, end with something that is not zero, stay below the
-band limit, and turn to short blocks and back in order. Each of these is a habit, held against the file's other granules:
-what more than HABIT of them do is no evidence.
+using a bit too many. But then they tell other values than an encoder writes: that takes the smallest table that holds
+a region's largest value, ends big values with one that is big, ends with something that is not zero, leaves no bytes
+out between two frames but stuffing, and turns to short blocks and back in order. Each of these is a habit, held against
+the whole file: what is so in more than HABIT of the frames is no evidence. Signs, gains and scale factors have no such
+habits: where nothing else is hit, their damage is not seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,24 +18,14 @@ import numpy.typing as npt
 from models.mp3_side import BoolArray, Form, IntArray, Side, read_side, scale_factor_bits
 from models.mp3_tables import FIRST_BITS, LEAST, QUAD_BITS, REST_BITS, pair_tables, quad_tables
 
-HABIT = 0.1
-EXACT = 0.5  #: how many granules may have bits left over before that is the encoder's way
+HABIT = 0.2
+EXACT = 0.4  #: the same of bits left over
 _CHUNK = 512  #: frames that are looked at together
 _BEFORE = 24  #: frames before them, whose bytes they may draw on
-_NEAR_LINES = 24
 _STUFFED = 8  #: bytes between two frames' main data that can be told from filling
 
 #: Kinds of evidence, as bits.
-LENGTH, TABLE, TAIL, ZEROS, BLOCKS, RESERVOIR, GAP, BAND = (1 << i for i in range(8))
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What is said against each lane."""
-
-    form: Form
-    kinds: IntArray  #: [frames, granules, channels], bits of the kinds above
-    last_line: IntArray  #: [frames, granules, channels], behind the last line that is not zero; -1 if it is not known
+LENGTH, TABLE, TAIL, ZEROS, BLOCKS, RESERVOIR, GAP = KINDS = tuple(1 << i for i in range(7))
 
 
 def damaged_granules(frames: Iterable[bytes], form: Form) -> BoolArray:
@@ -48,12 +38,11 @@ def damaged_granules(frames: Iterable[bytes], form: Form) -> BoolArray:
     pieces = [_evidence(frames, before, form) for frames, before in _chunks(frames)]
     if not pieces:
         return np.zeros((0, form.granules), bool)
-    kinds = np.concatenate([piece.kinds for piece in pieces])
-    kinds |= _beyond(np.concatenate([piece.last_line for piece in pieces]))
+    kinds = np.concatenate(pieces)
     found = np.zeros(kinds.shape, bool)
-    for i in range(8):
-        told = kinds >> i & 1 == 1
-        found |= told & (told.mean() <= (EXACT if 1 << i == LENGTH else HABIT))
+    for kind in KINDS:
+        told = kinds & kind != 0
+        found |= told & (told.any(axis=(1, 2)).mean() <= (EXACT if kind == LENGTH else HABIT))
     return np.asarray(found.any(axis=2))
 
 
@@ -71,18 +60,19 @@ def _chunks(frames: Iterable[bytes]) -> Iterator[tuple[list[bytes], int]]:
         yield held, before
 
 
-def _evidence(frames: list[bytes], before: int, form: Form) -> Evidence:
+def _evidence(frames: list[bytes], before: int, form: Form) -> IntArray:
+    """[frames, granules, channels], what is said against each lane, of the frames behind the first `before`."""
     side = read_side(frames, form)
     offsets, stream = _main_data(frames, side)
-    kinds, last_line = _huffman(side, offsets, stream)
-    kinds |= (_reservoir(side, offsets, stream) | _block_order(side)) * side.valid[:, None, None]
-    last_line[side.block_type == 2] = -1  # their lines are in another order
-    return Evidence(form, kinds[before:], last_line[before:])
+    kinds = _huffman(side, offsets, stream) | _reservoir(side, offsets, stream) | _block_order(side)
+    return np.asarray(kinds[before:])
 
 
 def _main_data(frames: list[bytes], side: Side) -> tuple[IntArray, npt.NDArray[np.uint8]]:
     """Where the payload of each frame begins in all payloads joined, [frames + 1], and these."""
-    payloads = [frame[at:] if good else b"" for frame, at, good in zip(frames, side.payload_from, side.valid, strict=True)]
+    payloads = [
+        frame[at:] if good else b"" for frame, at, good in zip(frames, side.payload_from, side.valid, strict=True)
+    ]
     offsets = np.concatenate([[0], np.cumsum([len(payload) for payload in payloads])])
     return offsets, np.frombuffer(b"".join(payloads), np.uint8)
 
@@ -99,7 +89,7 @@ def _reservoir(side: Side, offsets: IntArray, stream: npt.NDArray[np.uint8]) -> 
     for at in gaps.tolist():
         left_out = stream[max(ends[at - 1], 0) : begins[at]].tobytes()
         kinds[at] |= GAP * (not _is_stuffing(left_out))
-    return kinds[:, None, None]
+    return np.asarray(kinds[:, None, None])
 
 
 def _is_stuffing(content: bytes) -> bool:
@@ -116,33 +106,20 @@ def _block_order(side: Side) -> IntArray:
     wrong = np.zeros(types.shape, bool)
     wrong[1:] = opened[:-1] != ((types[1:] == 2) | (types[1:] == 3))
     chained = np.repeat(np.concatenate([[False], side.valid[1:] & side.valid[:-1]]), shape[1])
-    return BLOCKS * (wrong & chained[:, None]).reshape(shape)
-
-
-def _beyond(last_line: IntArray) -> IntArray:
-    """BAND where a lane reaches beyond the band limit, if there is one at which lines end again and again."""
-    known = last_line[last_line >= 0]
-    if not len(known):
-        return np.zeros_like(last_line)
-    limit = float(np.quantile(known, 0.97))
-    piled_up = np.mean((known > limit - _NEAR_LINES) & (known <= limit)) > HABIT
-    return BAND * ((last_line > limit + _NEAR_LINES) & piled_up)
+    return np.asarray(BLOCKS * (wrong & chained[:, None]).reshape(shape), np.int64)
 
 
 # Huffman codes --------------------------------------------------------------------------------------------------
 
-_FIRST, _REST = pair_tables()
-_QUADS = quad_tables()
 
-
-def _huffman(side: Side, offsets: IntArray, stream: npt.NDArray[np.uint8]) -> tuple[IntArray, IntArray]:
-    """Evidence from the codes of each lane, and its last line."""
+def _huffman(side: Side, offsets: IntArray, stream: npt.NDArray[np.uint8]) -> IntArray:
+    """Evidence from the codes of each lane."""
     shape = side.bits.shape
     bits = side.bits.reshape(len(side.valid), -1)
     starts = 8 * (offsets[:-1] - side.main_data_begin)[:, None] + np.cumsum(bits, axis=1) - bits
     ends = (starts + bits).ravel()
     known = (side.valid[:, None] & (starts >= 0)).ravel() & (ends <= 8 * len(stream)) & (side.big_values.ravel() <= 288)
-    kinds, last_line = np.zeros(ends.shape, np.int64), np.full(ends.shape, -1, np.int64)
+    kinds = np.zeros(ends.shape, np.int64)
     lanes = np.flatnonzero(known)
     lanes = lanes[np.argsort(-side.big_values.ravel()[lanes], kind="stable")]
     if len(lanes):
@@ -150,8 +127,8 @@ def _huffman(side: Side, offsets: IntArray, stream: npt.NDArray[np.uint8]) -> tu
         walk = _Lanes(_windows(stream), begins, ends[lanes])
         walk.pairs(side.big_values.ravel()[lanes], side.tables.reshape(-1, 3)[lanes], side.bounds.reshape(-1, 2)[lanes])
         walk.quads(side.big_values.ravel()[lanes], side.count1_table.ravel()[lanes])
-        kinds[lanes], last_line[lanes] = walk.evidence(side.tables.reshape(-1, 3)[lanes]), walk.last_line
-    return kinds.reshape(shape), last_line.reshape(shape)
+        kinds[lanes] = walk.evidence(side.tables.reshape(-1, 3)[lanes])
+    return kinds.reshape(shape)
 
 
 def _windows(stream: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
@@ -179,20 +156,22 @@ class _Lanes:
 
     def _peek(self, at: IntArray, bits: int) -> IntArray:
         byte = np.minimum(at >> 3, len(self.windows) - 1)
-        return (self.windows[byte] << (at & 7).astype(np.uint64) >> np.uint64(64 - bits)).astype(np.int64)
+        window = self.windows[byte] << (at & 7).astype(np.uint64)
+        return np.asarray(window >> np.uint64(64 - bits), np.int64)
 
     def pairs(self, counts: IntArray, tables: IntArray, bounds: IntArray) -> None:
         """The big values."""
         self.pair_count = counts
+        first, rest = pair_tables()
         largest, flat_tables = self.largest.ravel(), tables.ravel()
         used = self.used.ravel()
         for pair in range(int(counts[0])):
             active = int(np.searchsorted(-counts, -pair))  # counts fall: those above `pair`
             region = 3 * np.arange(active) + (pair >= bounds[:active, 0]) + (pair >= bounds[:active, 1])
             code = self._peek(self.at[:active], FIRST_BITS + REST_BITS)
-            entry = _FIRST[(flat_tables[region] << FIRST_BITS) + (code >> REST_BITS)]
+            entry = first[(flat_tables[region] << FIRST_BITS) + (code >> REST_BITS)]
             longer = np.flatnonzero(entry < 0)
-            entry[longer] = _REST[((-entry[longer] - 1) << REST_BITS) + (code[longer] & ((1 << REST_BITS) - 1))]
+            entry[longer] = rest[((-entry[longer] - 1) << REST_BITS) + (code[longer] & ((1 << REST_BITS) - 1))]
             self.at[:active] += entry & 63
             value = entry >> 6
             largest[region] = np.maximum(largest[region], value)
@@ -203,10 +182,11 @@ class _Lanes:
 
     def quads(self, counts: IntArray, tables: IntArray) -> None:
         """The small values after them, up to the end of the bits or of the lines."""
+        quads = quad_tables()
         going = np.flatnonzero((self.at < self.ends) & (self.line <= 572))
         while len(going):
             code = self._peek(self.at[going], QUAD_BITS)
-            entry = _QUADS[(tables[going] << QUAD_BITS) + code]
+            entry = quads[(tables[going] << QUAD_BITS) + code]
             self.at[going] += entry & 63
             self.line[going] += 4
             told = going[entry > 63]

@@ -77,7 +77,7 @@ def read_side(frames: Sequence[bytes], form: Form) -> Side:
     head = np.frombuffer(heads, np.uint8).reshape(-1, HEAD_BYTES)
     valid = np.array([form_of(frame) == form for frame in frames], bool)
     protected = head[:, 1] & 1 == 0
-    side = np.where(protected[:, None], head[:, 6:], np.pad(head[:, 4:], ((0, 0), (0, 0)))[:, : HEAD_BYTES - 6])
+    side = np.where(protected[:, None], head[:, 6:], head[:, 4 : HEAD_BYTES - 2])
     return _Reader(np.unpackbits(side, axis=1), form).read(valid, head[:, 3], 4 + 2 * protected + form.side_bytes)
 
 
@@ -99,7 +99,7 @@ class _Reader:
     def read(self, valid: BoolArray, mode: npt.NDArray[np.uint8], payload_from: IntArray) -> Side:
         form = self.form
         main_data_begin = self.take(8 if form.lsf else 9)
-        self.at += (form.channels if form.lsf else {1: 5, 2: 3}[form.channels])  # private bits
+        self.at += form.channels if form.lsf else {1: 5, 2: 3}[form.channels]  # private bits
         scfsi = [self.take(4) if not form.lsf else np.zeros(len(valid), np.int64) for _ in range(form.channels)]
         granules = [[self._granule() for _ in range(form.channels)] for _ in range(form.granules)]
         fields = {
@@ -119,7 +119,9 @@ class _Reader:
         if not self.form.lsf:
             self.at += 1  # preflag
         self.at += 1  # scalefac_scale
-        granule = {name: np.where(switched[:, *[None] * (long[name].ndim - 1)], short[name], long[name]) for name in long}
+        granule = {
+            name: np.where(switched[:, *[None] * (long[name].ndim - 1)], short[name], long[name]) for name in long
+        }
         granule |= {"bits": bits, "big_values": big_values, "scalefac_compress": compress, "count1_table": self.take(1)}
         return granule
 
@@ -156,7 +158,7 @@ def scale_factor_bits(side: Side) -> IntArray:
     copied = copied * np.array([0, 1])[:, None, None]  # the first granule has them all
     slens = np.stack([low, low, high, high], -1)
     long = ((1 - copied) * slens * np.array([6, 5, 5, 5])).sum(-1)
-    return np.where(short, np.where(mixed, 17, 18) * low + 18 * high, long)
+    return np.asarray(np.where(short, np.where(mixed, 17, 18) * low + 18 * high, long))
 
 
 def _lsf_bits(side: Side, blocks: IntArray) -> IntArray:

@@ -1,11 +1,13 @@
 """The tables of MPEG audio layer III that tell how many bits a granule uses (ISO/IEC 11172-3, annex B, and 13818-3).
 
-Conventions. Codes of a Huffman table are complete and in order, so that their lengths tell them: code 0...0 comes first.
+Conventions. Codes of a Huffman table are complete and in order, so that their lengths tell them: 0...0 comes first.
 A word is a code: the two values it stands for and its length, each a digit to the base of 20; signs and linbits follow
 it in the stream. Quadruples (table A) are a word of the four values' bits and the length. Bands are of long blocks.
 """
 
 from __future__ import annotations
+
+import functools
 
 import numpy as np
 import numpy.typing as npt
@@ -136,9 +138,10 @@ _WORDS = {
         136 316 037 307 226 125 215 026 206 114 014 104 004
     """,
 }
-_SAME = {14: 0, 4: 0, 0: 0} | {table: 16 for table in range(17, 24)} | {table: 24 for table in range(25, 32)}
+_SAME = {14: 0, 4: 0, 0: 0} | dict.fromkeys(range(17, 24), 16) | dict.fromkeys(range(25, 32), 24)
 
 
+@functools.cache
 def pair_tables() -> tuple[IntArray, IntArray]:
     """Look-ups of pairs: by table and FIRST_BITS of the stream, and by REST_BITS more.
 
@@ -169,8 +172,9 @@ def _enter(first: IntArray, rest: list[IntArray], code: int, length: int, entry:
     rest[-first[head] - 1][tail : tail + (1 << (FIRST_BITS + REST_BITS - length))] = entry
 
 
+@functools.cache
 def quad_tables() -> IntArray:
-    """[2 * 64], by table (A, B) and QUAD_BITS of the stream: bits used, and above its 6 lowest bits whether not all are 0."""
+    """Look-up of quadruples by table (A, B) and QUAD_BITS of the stream: as of pairs, 1 for what is not all zero."""
     tables = np.zeros((2, 1 << QUAD_BITS), np.int64)
     code = 0
     for values, length in ((int(c, 20) for c in word) for word in _QUADS.split()):

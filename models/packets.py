@@ -1,16 +1,16 @@
-"""Decoding packet by packet with libav, so that damage costs what it hit and nothing more.
+"""The time line of what is decoded packet by packet, so that damage costs what it hit and nothing more.
 
 Conventions. The time line begins with the first sample that is to be heard (encoder delay is trimmed by libav) and is
-told by the packets' time stamps. A packet that is refused or missing becomes silence of its length, and is counted. What
-is damaged lasts longer than that, since decoders add the end of one packet to the beginning of the next: `around`.
-Frames whose rate or channels differ from the first frame's are converted to those of the first, and are no damage.
+told by the packets' time stamps. A packet that is refused or missing becomes silence of its length, and is counted.
+What is damaged lasts longer, since decoders add the end of one packet to the beginning of the next: `around`. Frames
+whose rate or channels differ from the first frame's are converted to those of the first, and are no damage.
 Blocks are float32 [frames, channels], full scale +-1.0, about a second each.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -18,8 +18,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from models.formats import LAYOUTS, AudioError, AudioInfo, audio_stream, open_container
-from models.mp3 import Mp3Decoder
+from models.formats import LAYOUTS, AudioError, AudioInfo
 from models.stretches import Stretches
 
 FloatArray = npt.NDArray[np.float32]
@@ -187,6 +186,11 @@ class TimeLine:
         """Ticks of the time stamps as frames."""
         return ticks * self.rate_hz * self.time_base[0] // self.time_base[1]
 
+    def left_out(self, packet: Any) -> None:
+        """Tells that `packet` is no audio, though the time stamps count it."""
+        if self.origin is not None:
+            self.origin += self.to_frames(packet.duration or 0)
+
     def end_of(self, packet: Any) -> int | None:
         """Where `packet` ends on the time line; the last packet of an M4A tells so where the padding begins."""
         if packet is None or packet.pts is None or self.origin is None:
@@ -236,85 +240,3 @@ class TimeLine:
             block = np.where(np.isfinite(block), block, np.float32(0.0))
         if len(block):
             self.outlet.put(block)
-
-
-class Plain:
-    """libav's decoder of a stream.
-
-    Args:
-        context: its codec context.
-        logs: where libav's messages of this thread arrive.
-    """
-
-    def __init__(self, context: Any, logs: list[Any]) -> None:
-        self.context = context
-        self.logs = logs
-        self.told: list[tuple[int, int]] = []
-
-    def decode(self, packet: Any) -> list[Any]:
-        """The frames of `packet`. Raises av.FFmpegError if it is refused."""
-        self.logs.clear()
-        return list(self.context.decode(packet))
-
-    def placed(self, packet: Any, start: int, stop: int) -> None:
-        """Tells where `packet` came to lie on the time line; nowhere (-1, -1) if it was refused."""
-        if self.logs and stop > start:
-            self.told.append((start, stop))
-
-    def finish(self, packets: Callable[[], Iterator[bytes]], stretches: Stretches) -> None:
-        """Adds what the decoder complained of, though it decoded it, to `stretches`."""
-        for start, stop in self.told:
-            stretches.add(start, stop)
-
-
-def decode_packets(name: str, container: Any, stream: Any, line: TimeLine) -> None:
-    """Decodes `stream` of the file `name`, opened as `container`, into `line`."""
-    clockless = container.format.name in ("mp3", "aac")  # time stamps are made by counting packets
-    context = stream.codec_context
-    good_bytes = good_packets = 0
-    known_loss, last, loss_end = False, None, None
-    with av.logging.Capture() as logs:
-        decoder = Mp3Decoder(context, logs) if context.codec.name.startswith("mp3") else Plain(context, logs)
-        for packet in _packets(container, stream, line):
-            try:
-                frames = decoder.decode(packet)
-            except av.error.MemoryError:
-                raise
-            except av.FFmpegError:
-                line.damaged(packet)
-                decoder.placed(packet, -1, -1)
-                known_loss, loss_end = True, line.end_of(packet)
-                if clockless and good_packets and packet.duration:
-                    lost = round(packet.size * good_packets / good_bytes)
-                    line.shift(max(lost - 1, 0) * line.to_frames(packet.duration))
-                continue
-            start = line.position
-            for frame in frames:
-                line.add(frame, known_loss)
-                known_loss, loss_end = False, None
-            decoder.placed(packet, start, line.position)
-            if packet.size:
-                good_bytes, good_packets = good_bytes + packet.size, good_packets + 1
-                last = packet
-    if loss_end is not None and 0 < loss_end - line.position <= MAX_GAP_S * line.rate_hz:
-        line.silence(loss_end - line.position)
-    decoder.finish(lambda: _again(name), line.stretches)
-    line.finish(line.end_of(last) if container.format.name.startswith("mov") else None)
-
-
-def _again(name: str) -> Iterator[bytes]:
-    """All packets of the file once more."""
-    with open_container(name) as container:
-        for packet in container.demux(audio_stream(container)):
-            if packet.size:
-                yield bytes(packet)
-
-
-def _packets(container: Any, stream: Any, line: TimeLine) -> Iterator[Any]:
-    """The packets of `stream`; a demuxer that gives up counts as a damaged packet."""
-    try:
-        yield from container.demux(stream)
-    except av.error.MemoryError:
-        raise
-    except av.FFmpegError:
-        line.damaged()
