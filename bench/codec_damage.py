@@ -21,7 +21,6 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
 from bench.table import table
 from models import audio
@@ -41,7 +40,7 @@ BLOCK = 32  #: samples that are compared together
 MOST_LAGS = 40  #: packets by which the rest of a file may move
 SETTLED = 40  #: blocks that must agree before a piece counts as moved
 
-#: Codec: container, encoder, its options, rate of the file, packet in samples.
+#: Codec: container, encoder (none: models.encode has one), its options, rate of the file, packet in samples.
 CODECS: dict[str, tuple[str, str, dict[str, str], int, int]] = {
     "mp3_128": ("mp3", "libmp3lame", {"b": "128000"}, 44100, 1152),
     "mp3_192": ("mp3", "libmp3lame", {"b": "192000", "joint_stereo": "0"}, 44100, 1152),
@@ -50,7 +49,7 @@ CODECS: dict[str, tuple[str, str, dict[str, str], int, int]] = {
     "mp3_64_22k": ("mp3", "libmp3lame", {"b": "64000"}, 22050, 576),
     "adts": ("adts", "aac", {"b": "128000", "aac_pns": "0"}, 44100, 1024),
     "m4a": ("ipod", "aac", {"b": "128000", "aac_pns": "0"}, 44100, 1024),
-    "vorbis": ("ogg", "", {}, 44100, 64),
+    "vorbis": ("vorbis", "", {}, 44100, 64),
     "opus": ("ogg", "libopus", {"b": "128000"}, 48000, 960),
     "flac": ("flac", "", {}, 44100, 4096),
 }
@@ -60,8 +59,7 @@ def encoded(samples: FloatArray, path: Path, codec: str) -> None:
     """`samples` [frames, channels], at the codec's rate, into the file `path`."""
     container, encoder, options, rate_hz, _ = CODECS[codec]
     if not encoder:
-        form, subtype = ("FLAC", "PCM_16") if container == "flac" else ("OGG", "VORBIS")
-        soundfile.write(path, samples, rate_hz, format=form, subtype=subtype)
+        audio.encode(path, samples, rate_hz, codec=container)
         return
     with av.open(str(path), "w", format=container) as target:
         stream: Any = target.add_stream(encoder, rate=rate_hz, layout="stereo", options=options)

@@ -28,7 +28,7 @@ from models.measures.version import DEFECTS_VERSION
 
 BLOCK_S = 10.0
 PACKET_S = 0.026  # of MP3 at 44.1 kHz: damage lasts as long at least
-JOIN_S = 0.06
+JOIN_S = 0.06  # what is sound between two damaged stretches nobody hears as such
 FINDERS: dict[str, type[Meter[tuple[Event, ...]]]] = {
     "gaps": GapFinder,
     "clipping": ClippingFinder,

@@ -33,8 +33,10 @@ class Plain:
 
     def decode(self, packet: Any) -> list[Any]:
         """The frames of `packet`. Raises av.FFmpegError if it is refused."""
-        self.logs.clear()
-        return list(self.context.decode(packet))
+        if self.logs:
+            self.logs.clear()
+        frames: list[Any] = self.context.decode(packet)
+        return frames
 
     def placed(self, packet: Any, start: int, stop: int) -> None:
         """Tells where `packet` came to lie on the time line; nowhere (-1, -1) if it was refused."""
@@ -56,14 +58,14 @@ def decode_packets(name: str, container: Any, stream: Any, line: TimeLine) -> No
     with av.logging.Capture() as logs:
         decoder = Mp3Decoder(context, logs) if context.codec.name.startswith("mp3") else Plain(context, logs)
         for packet in _packets(container, stream, line):
-            if clockless and _is_tag(packet):
-                line.left_out(packet)  # files that were joined, each with its tags
-                continue
             try:
                 frames = decoder.decode(packet)
             except av.error.MemoryError:
                 raise
             except av.FFmpegError:
+                if clockless and _is_tag(packet):
+                    line.left_out(packet)  # files that were joined, each with its tags
+                    continue
                 line.damaged(packet)
                 decoder.placed(packet, -1, -1)
                 known_loss, loss_end = True, line.end_of(packet)
@@ -71,12 +73,15 @@ def decode_packets(name: str, container: Any, stream: Any, line: TimeLine) -> No
                     lost = round(packet.size * good_packets / good_bytes)
                     line.shift(max(lost - 1, 0) * line.to_frames(packet.duration))
                 continue
+            if clockless and not frames and _is_tag(packet):
+                line.left_out(packet)
+                continue
             start = line.position
             for frame in frames:
                 line.add(frame, known_loss)
                 known_loss, loss_end = False, None
-            decoder.placed(packet, start, line.position)
             if packet.size:
+                decoder.placed(packet, start, line.position)
                 good_bytes, good_packets = good_bytes + packet.size, good_packets + 1
                 last = packet
     if loss_end is not None and 0 < loss_end - line.position <= MAX_GAP_S * line.rate_hz:

@@ -9,6 +9,7 @@ are decoded once. Of a file in which anything is amiss, all bits are looked at o
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -46,45 +47,44 @@ class Mp3Decoder:
         self.needed = 0  #: packets for which the lenient decoder goes on
         self.recent: deque[Any] = deque(maxlen=_MEMORY)
         self.ends = array("q")  #: of each packet on the time line, frames; -1 if it is refused
-        self.told = bytearray()  #: whether the strict decoder complained of it
-        self.forms: Counter[Form | None] = Counter()
+        self.told: set[int] = set()  #: packets that the strict decoder complained of
+        self.refused = False  #: whether any packet was
 
     def decode(self, packet: Any) -> list[Any]:
         """The frames of `packet`. Raises av.FFmpegError if it is refused."""
-        self.logs.clear()
+        if self.logs:
+            self.logs.clear()
         try:
-            frames = list(self.strict.decode(packet))
+            frames: list[Any] = self.strict.decode(packet)
         except av.FFmpegError:
             self._follow(packet)
             raise
-        told = bool(self.logs)
-        if told:
+        if not self.logs and self.lenient is None:  # as a rule
+            self.recent.append(packet)
+            return frames
+        if self.logs:
+            self.told.add(len(self.ends))
             self._start()
             self.needed = _ALIKE
         heard = self._follow(packet)
-        if packet.size:
-            self.told.append(told)
         return frames if heard is None else _timed(heard, frames)
 
     def placed(self, packet: Any, start: int, stop: int) -> None:
         """Tells where `packet` came to lie on the time line; nowhere (-1, -1) if it was refused."""
-        if packet.size:
-            self.ends.append(stop)
-            self.told.extend(bytes(len(self.ends) - len(self.told)))  # refused
-            if len(self.ends) % _SAMPLED == 1:
-                self.forms[form_of(bytes(memoryview(packet)[:4]))] += 1
+        self.ends.append(stop)
+        self.refused |= stop < 0
 
     def finish(self, packets: Callable[[], Iterator[bytes]], stretches: Stretches) -> None:
         """Adds what is damaged in the file to `stretches`; `packets` gives all of them once more."""
-        form = max(self.forms, key=lambda one: (one is not None) * self.forms[one], default=None)
-        if form is None or not (any(self.told) or -1 in self.ends) or sum(self.told) > EXACT * len(self.told):
+        if not (self.told or self.refused) or len(self.told) > EXACT * len(self.ends):
             return
-        damaged = damaged_granules(packets(), form)
+        form = _most_frequent(packets())
+        damaged = np.zeros((0, 0), bool) if form is None else damaged_granules(packets(), form)
         for i, end in enumerate(self.ends[: len(damaged)]):
-            granules = np.flatnonzero(damaged[i]).tolist() or range(form.granules * self.told[i])
+            granules = np.flatnonzero(damaged[i]).tolist() or range(damaged.shape[1] * (i in self.told))
             for granule in granules if end >= 0 else ():
-                start = max(0, end - GRANULE * (form.granules - granule))
-                stretches.add(start, max(0, end - GRANULE * (form.granules - granule - 1)) + TAIL_FRAMES)
+                stop = end - GRANULE * (damaged.shape[1] - granule - 1)
+                stretches.add(max(0, stop - GRANULE), max(0, stop) + TAIL_FRAMES)
 
     def _start(self) -> None:
         """A lenient decoder that has seen what went before."""
@@ -105,6 +105,12 @@ class Mp3Decoder:
         if not self.needed:
             self.lenient = None
         return frames
+
+
+def _most_frequent(packets: Iterator[bytes]) -> Form | None:
+    """The form of most packets; not all are looked at."""
+    forms = Counter(form_of(packet) for packet in itertools.islice(packets, 1, None, _SAMPLED))
+    return max(forms, key=lambda form: (form is not None) * forms[form], default=None)
 
 
 def _decoded(decoder: Any, packet: Any) -> list[Any] | None:
