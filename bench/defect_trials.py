@@ -101,9 +101,8 @@ class Trials:
         held = self.excerpt(number, song)
         rng = np.random.default_rng([self.seed, number, NAMES.index(name), list(STRENGTHS).index(strength)])
         made = degrade(held.samples, held.sample_rate_hz, name, STRENGTHS[strength], rng)
-        told_s = [event.start_s for event in made.told]
         damaged = Held(made.samples, held.sample_rate_hz)
-        events = self.ask(damaged, Facts(damaged_at_s=told_s, damaged_packets=len(told_s)))
+        events = self.ask(damaged, Facts(damaged=[(event.start_s, event.end_s) for event in made.told]))
         truth = [Event(name, event.start_s, event.end_s, event.channel) for event in made.events]
         own = of_class(events, (name,))
         found.clips += 1

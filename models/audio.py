@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
 
+from models import mp3
+from models.demuxed import decode_packets, end_ogg
 from models.encode import encode
 from models.flac import STRICT, decode_flac
 from models.formats import (
@@ -31,8 +32,7 @@ from models.formats import (
     sndfile_info,
 )
 from models.measures.blocks import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS
-from models.ogg import first_hole, first_page, last_page, rest
-from models.packets import MAX_GAP_S, Outlet, TimeLine, block_frames, decode_packets
+from models.packets import Outlet, TimeLine, block_frames
 
 __all__ = [
     "AudioError",
@@ -51,6 +51,8 @@ __all__ = [
 FloatArray = npt.NDArray[np.float32]
 
 MIN_DAMAGED_S = 1.0  #: a damaged file with less than this is refused
+#: How long what precedes a lost packet, and what follows it, is false, seconds; of MP3 models.mp3 tells.
+AROUND_S = {"aac": (0.0, 0.024), "vorbis": (0.024, 0.0), "opus": (0.02, 0.07)}
 CLAIM_SLACK_S = 0.1  #: headers of lossy formats count delay and padding, or whole milliseconds
 
 
@@ -63,6 +65,9 @@ class Decoded:
     decoded_frames: int  #: those that really decoded
     damaged_packets: int  #: packets that were refused or missing
     damaged_at_s: tuple[float, ...]  #: where, seconds from the first sample; the first 100
+    damaged: tuple[
+        tuple[float, float], ...
+    ]  #: damaged stretches (start, end), seconds, what was heard but is false too
     decoded_fraction: float  #: decoded_frames against the header's claim, or against `frames` where it claims nothing
 
 
@@ -104,7 +109,7 @@ def decode(file: PathOrFd, sink: Callable[[FloatArray], object], *, max_samples:
                 info = _supported(sndfile_info(sound, name))
                 outlet = Outlet(sink, info, max_samples)
                 if _read_all(sound, outlet):
-                    return _checked(outlet, outlet.frames, 0, ())
+                    return _checked(outlet, TimeLine(outlet), outlet.frames)
         return _decode_libav(name, sink, max_samples, outlet)
 
 
@@ -145,7 +150,8 @@ def _decode_libav(
         # Time stamps of Vorbis in Ogg jump by up to a block where long and short blocks meet.
         tolerance_s = 0.05 if outlet.info.codec == "vorbis" else 2 * tick_s
         gave_up_at = outlet.frames
-        line = TimeLine(outlet, skip_frames=gave_up_at, tolerance_s=tolerance_s)
+        around = _around(outlet.info)
+        line = TimeLine(outlet, skip_frames=gave_up_at, tolerance_s=tolerance_s, around=around)
         if outlet.info.container == "flac":
             claimed_s = outlet.info.claimed_duration_s
             claimed = None if claimed_s is None else round(claimed_s * outlet.info.sample_rate_hz)
@@ -153,36 +159,24 @@ def _decode_libav(
         else:
             if outlet.info.codec == "flac":
                 stream.codec_context.options = STRICT
-            decode_packets(container, stream, line)
+            decode_packets(name, container, stream, line)
             if outlet.info.container == "ogg":
-                _end_ogg(name, stream.codec_context, line)
+                end_ogg(name, stream.codec_context, line)
     if before is not None and not line.damaged_packets:
         line.damaged(at=gave_up_at)  # nothing else is amiss, but libsndfile met something
-    return _checked(outlet, line.decoded_frames, line.damaged_packets, tuple(line.damaged_at_s))
+    return _checked(outlet, line, line.decoded_frames)
 
 
-def _end_ogg(name: str, context: Any, line: TimeLine) -> None:
-    """Holds the end of the time line against the last page, which tells the length."""
-    hole = None if line.damaged_packets else first_hole(name)
-    if hole is not None:
-        line.damaged(at=round(hole * line.position))  # where one stream ends and another begins, no clock tells
-    first, last = first_page(name), last_page(name)
-    if last is None or not last.last:
-        line.damaged()
-        lost = round(rest(name) * line.position)  # nothing tells how long that was, but its size
-        line.silence(lost if lost <= MAX_GAP_S * line.rate_hz else 0)
-        return
-    # Opus counts the delay of the encoder too, and always at 48 kHz: as libav's time stamps do.
-    delay = int.from_bytes(context.extradata[10:12], "little") if context.name.endswith("opus") else 0
-    missing = line.to_frames(last.granule - delay) - (line.origin or 0) - line.position
-    chained = first is None or first.serial != last.serial
-    if line.damaged_packets and not chained and line.tolerance_s * line.rate_hz < missing <= MAX_GAP_S * line.rate_hz:
-        line.silence(missing)
+def _around(info: AudioInfo) -> tuple[int, int]:
+    """Frames before a lost packet and behind it that are false too."""
+    before_s, behind_s = AROUND_S.get(info.codec, (0.0, 0.0))
+    behind = mp3.TAIL_FRAMES if info.codec == "mp3" else round(behind_s * info.sample_rate_hz)
+    return round(before_s * info.sample_rate_hz), behind
 
 
-def _checked(outlet: Outlet, decoded_frames: int, damaged_packets: int, damaged_at_s: tuple[float, ...]) -> Decoded:
+def _checked(outlet: Outlet, line: TimeLine, decoded_frames: int) -> Decoded:
     outlet.check_finite()
-    info = outlet.info
+    info, damaged_packets = outlet.info, line.damaged_packets
     claimed = outlet.frames if info.claimed_duration_s is None else info.claimed_duration_s * info.sample_rate_hz
     slack = 0.0 if info.lossless or damaged_packets else CLAIM_SLACK_S * info.sample_rate_hz
     whole = decoded_frames >= round(claimed - slack)
@@ -193,7 +187,10 @@ def _checked(outlet: Outlet, decoded_frames: int, damaged_packets: int, damaged_
         frames=outlet.frames,
         decoded_frames=decoded_frames,
         damaged_packets=damaged_packets,
-        damaged_at_s=damaged_at_s,
+        damaged_at_s=tuple(line.damaged_at_s),
+        damaged=tuple(
+            (a / info.sample_rate_hz, b / info.sample_rate_hz) for a, b in line.stretches.within(outlet.frames)
+        ),
         decoded_fraction=fraction,
     )
 

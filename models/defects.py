@@ -27,7 +27,8 @@ from models.measures.static import StaticFinder
 from models.measures.version import DEFECTS_VERSION
 
 BLOCK_S = 10.0
-PACKET_S = 0.026  # of MP3 at 44.1 kHz; other codecs have packets of 20 to 46 ms
+PACKET_S = 0.026  # of MP3 at 44.1 kHz: damage lasts as long at least
+JOIN_S = 0.06  # what is sound between two damaged stretches nobody hears as such
 FINDERS: dict[str, type[Meter[tuple[Event, ...]]]] = {
     "gaps": GapFinder,
     "clipping": ClippingFinder,
@@ -56,8 +57,7 @@ class Audio(Protocol):
 class Facts:
     """What the decoder says of the file."""
 
-    damaged_at_s: Sequence[float] = ()  #: where packets were refused or missing; the first 100
-    damaged_packets: int = 0  #: how many
+    damaged: Sequence[tuple[float, float]] = ()  #: stretches (start, end), seconds, in order and apart from each other
 
 
 class Detector(Protocol):
@@ -103,14 +103,16 @@ class Measures:
 
 
 def damage(facts: Facts, duration_s: float) -> list[Event]:
-    """What the decoder refused, packets that follow each other as one event.
+    """What the decoder says of the file: stretches no more than JOIN_S apart as one event.
 
-    >>> [(e.start_s, e.end_s) for e in damage(Facts(damaged_at_s=(1.0, 1.02), damaged_packets=2), 9.0)]
-    [(1.0, 1.046)]
+    >>> [(e.start_s, e.end_s) for e in damage(Facts(damaged=((1.0, 1.0), (1.05, 1.25))), 9.0)]
+    [(1.0, 1.25)]
     """
-    words = "the decoder refused the packet, or it was missing"
-    packets = [
-        Event("codec_damage", min(at_s, duration_s), min(at_s + PACKET_S, duration_s), None, 1.0, words)
-        for at_s in facts.damaged_at_s
+    words = "the decoder refused packets, they were missing, or their bits contradict themselves"
+    events = [
+        Event(
+            "codec_damage", min(start_s, duration_s), min(max(end_s, start_s + PACKET_S), duration_s), None, 1.0, words
+        )
+        for start_s, end_s in facts.damaged
     ]
-    return [event._replace(end_s=round(event.end_s, 6)) for event in merged(packets, PACKET_S)]
+    return [event._replace(end_s=round(event.end_s, 6)) for event in merged(events, JOIN_S)]

@@ -8,6 +8,7 @@ option, and no extension misleads. A claim is what a header says of the length, 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import stat
 import struct
@@ -112,7 +113,7 @@ def open_container(name: str) -> Any:
     Raises:
         AudioError: `not_audio` if no demuxer knows it.
     """
-    av.logging.set_level(None)  # libav's messages about damaged files belong to no one's terminal
+    _listen()
     limits = {"format_whitelist": FORMAT_WHITELIST, "protocol_whitelist": "file"}
     try:
         view = mended(name) if _head(name).startswith(b"OggS") else None
@@ -126,6 +127,13 @@ def open_container(name: str) -> Any:
             raise AudioError("not_decodable", what, "A copy that broke off? Copy it again.") from error
         advice = "A document, a picture or scrambled bytes? Leave it out of the catalogue, or copy it again."
         raise AudioError("not_audio", f"no audio format is recognised ({head[:16]!r} ...)", advice) from error
+
+
+def _listen() -> None:
+    """Has libav's messages of errors reach whoever captures them (models.packets), and no one's terminal."""
+    logging.getLogger("libav").setLevel(logging.CRITICAL + 1)
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
 
 
 def open_sndfile(name: str) -> soundfile.SoundFile | None:

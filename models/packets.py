@@ -1,15 +1,16 @@
-"""Decoding packet by packet with libav, so that damage costs what it hit and nothing more.
+"""The time line of what is decoded packet by packet, so that damage costs what it hit and nothing more.
 
 Conventions. The time line begins with the first sample that is to be heard (encoder delay is trimmed by libav) and is
 told by the packets' time stamps. A packet that is refused or missing becomes silence of its length, and is counted.
-Frames whose rate or channels differ from the first frame's are converted to those of the first, and are no damage.
+What is damaged lasts longer, since decoders add the end of one packet to the beginning of the next: `around`. Frames
+whose rate or channels differ from the first frame's are converted to those of the first, and are no damage.
 Blocks are float32 [frames, channels], full scale +-1.0, about a second each.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.formats import LAYOUTS, AudioError, AudioInfo
+from models.stretches import Stretches
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -84,9 +86,12 @@ class TimeLine:
     Args:
         skip_frames: so many frames have gone to the outlet already, from another decoder.
         tolerance_s: deviations of the time stamps that are no gaps.
+        around: so many frames before a missing packet, and behind it, are false too.
     """
 
-    def __init__(self, outlet: Outlet, *, skip_frames: int = 0, tolerance_s: float = 0.0) -> None:
+    def __init__(
+        self, outlet: Outlet, *, skip_frames: int = 0, tolerance_s: float = 0.0, around: tuple[int, int] = (0, 0)
+    ) -> None:
         self.outlet = outlet
         self.skip_frames = skip_frames
         self.tolerance_s = tolerance_s
@@ -95,6 +100,8 @@ class TimeLine:
         self.decoded_frames = 0
         self.damaged_packets = 0
         self.damaged_at_s: list[float] = []
+        self.stretches = Stretches()
+        self.lead_frames, self.tail_frames = around
         self.origin: int | None = None  #: time stamp of frame 0, in frames
         self.form: tuple[str, int, int] | None = None  #: sample format, channels and rate that all frames are to have
         self.target: tuple[Any, Any, int] = (None, None, 0)  #: the same for libav
@@ -110,8 +117,11 @@ class TimeLine:
         """Counts a packet that is damaged or missing: where its time stamp says, or in frame `at`, or here."""
         self.damaged_packets += 1
         at = self.position if at is None else at
+        length = 0
         if packet is not None and packet.pts is not None and self.origin is not None:
             at = max(at, self.to_frames(packet.pts) - self.origin)
+            length = self.to_frames(packet.duration or 0) + self.tail_frames
+        self.stretches.add(at, at + length)
         if len(self.damaged_at_s) < MAX_DAMAGED_AT:
             self.damaged_at_s.append(at / self.rate_hz)
 
@@ -176,6 +186,11 @@ class TimeLine:
         """Ticks of the time stamps as frames."""
         return ticks * self.rate_hz * self.time_base[0] // self.time_base[1]
 
+    def left_out(self, packet: Any) -> None:
+        """Tells that `packet` is no audio, though the time stamps count it."""
+        if self.origin is not None:
+            self.origin += self.to_frames(packet.duration or 0)
+
     def end_of(self, packet: Any) -> int | None:
         """Where `packet` ends on the time line; the last packet of an M4A tells so where the padding begins."""
         if packet is None or packet.pts is None or self.origin is None:
@@ -191,6 +206,8 @@ class TimeLine:
     def silence(self, frames: int) -> None:
         """Adds `frames` frames of silence."""
         self._emit(self.fifo.samples)
+        if frames > 0:
+            self.stretches.add(max(0, self.position - self.lead_frames), self.position + frames + self.tail_frames)
         for start in range(0, frames, self.rate_hz):
             self._put(np.zeros((min(self.rate_hz, frames - start), self.outlet.info.channels), np.float32))
         self.position += frames
@@ -217,45 +234,9 @@ class TimeLine:
         self.skip_frames -= skipped
         block = block[skipped:]
         if self.outlet.lossy and not is_finite(block):
-            self.damaged()  # a lossy decoder made it from garbage
+            self.damaged(at=self.outlet.frames)  # a lossy decoder made it from garbage
+            bad = self.outlet.frames + np.flatnonzero(~np.isfinite(block).all(axis=1))
+            self.stretches.add(int(bad[0]), int(bad[-1]) + 1)
             block = np.where(np.isfinite(block), block, np.float32(0.0))
         if len(block):
             self.outlet.put(block)
-
-
-def decode_packets(container: Any, stream: Any, line: TimeLine) -> None:
-    """Decodes `stream` into `line`."""
-    clockless = container.format.name in ("mp3", "aac")  # time stamps are made by counting packets
-    good_bytes = good_packets = 0
-    known_loss, last, loss_end = False, None, None
-    for packet in _packets(container, stream, line):
-        try:
-            frames = packet.decode()
-        except av.error.MemoryError:
-            raise
-        except av.FFmpegError:
-            line.damaged(packet)
-            known_loss, loss_end = True, line.end_of(packet)
-            if clockless and good_packets and packet.duration:
-                lost = round(packet.size * good_packets / good_bytes)
-                line.shift(max(lost - 1, 0) * line.to_frames(packet.duration))
-            continue
-        for frame in frames:
-            line.add(frame, known_loss)
-            known_loss, loss_end = False, None
-        if packet.size:
-            good_bytes, good_packets = good_bytes + packet.size, good_packets + 1
-            last = packet
-    if loss_end is not None and 0 < loss_end - line.position <= MAX_GAP_S * line.rate_hz:
-        line.silence(loss_end - line.position)
-    line.finish(line.end_of(last) if container.format.name.startswith("mov") else None)
-
-
-def _packets(container: Any, stream: Any, line: TimeLine) -> Iterator[Any]:
-    """The packets of `stream`; a demuxer that gives up counts as a damaged packet."""
-    try:
-        yield from container.demux(stream)
-    except av.error.MemoryError:
-        raise
-    except av.FFmpegError:
-        line.damaged()

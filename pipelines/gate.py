@@ -136,7 +136,7 @@ def judge_file(file: str, policy: Policy, decoder: DecoderProcess, detector: Det
 def judge_samples(scratch: Scratch, policy: Policy, detector: Detector) -> tuple[Objection, ...]:
     """The reasons of `policy` against a decoded recording; none: it is let in. Raises ModelError."""
     decoded = scratch.decoded
-    facts = Facts(damaged_at_s=decoded.damaged_at_s, damaged_packets=decoded.damaged_packets)
+    facts = Facts(damaged=decoded.damaged)
     events = detector.detect(scratch, facts) if policy.defects else []
     measures = None
     if policy.quality:

@@ -161,7 +161,8 @@ class DecoderProcess:
 
 def _decoded(fields: dict[str, Any]) -> Decoded:
     at_s = tuple(fields.pop("damaged_at_s"))
-    return Decoded(info=AudioInfo(**fields.pop("info")), damaged_at_s=at_s, **fields)
+    damaged = tuple((start_s, end_s) for start_s, end_s in fields.pop("damaged"))
+    return Decoded(info=AudioInfo(**fields.pop("info")), damaged_at_s=at_s, damaged=damaged, **fields)
 
 
 def _no_room(scratch_dir: str | None, why: str) -> RunError:

@@ -27,7 +27,7 @@ def detect(recording: Recording, task: Task, model: Model) -> list[Row]:
     from models.detection.detector import joined
 
     decoded = recording.samples.decoded
-    facts = Facts(damaged_at_s=decoded.damaged_at_s, damaged_packets=decoded.damaged_packets)
+    facts = Facts(damaged=decoded.damaged)
     events = joined(infer(recording, task, model), recording.samples, facts)
     return rows_of(recording, task, events, default_policy())
 

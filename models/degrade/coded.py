@@ -6,8 +6,7 @@ more. Damage is one of: bits turned over, a span of zeros or of garbage, packets
 MP3, ADTS and M4A it is done to the file; in Ogg to packets, then put into pages that are sound (a broken sender), or to
 the file, whose pages have checksums. A lost packet of MP3 or ADTS pulls the rest forward (`moved_from_s`). `reference`
 is what the undamaged file decodes to. Events are where both differ by more than FLOOR of its RMS, joined over JOINS_S;
-outside of them the samples are those of `reference`. What the decoder itself reports stands in `told`: PACKET_S from
-where it is.
+outside of them the samples are those of `reference`. What songscan's decoding tells of the file stands in `told`.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ from models.formats import AudioError
 FLOOR = 0.02
 HEARD = 0.2  #: the greatest difference, of the RMS: what is below is no defect yet, and other packets are hit
 JOINS_S = 0.06
-PACKET_S = 0.024
 PLACES_PER_S = (0.0, 0.1, 0.3)  #: on average, beyond the first
 MOST_PLACES = 8
 PACKETS = (1, 2, 5)
@@ -66,7 +64,7 @@ def codec_damage(samples: FloatArray, rate_hz: int, strength: float, rng: Rng) -
                 continue  # nothing decodes: no recording with a defect, but none
             found = compared(reference, damaged, rate_hz)
             if found is not None:
-                told = tuple(Event("codec_damage", at_s, at_s + PACKET_S) for at_s in told_s)
+                told = tuple(Event("codec_damage", *stretch) for stretch in told_s)
                 return replace(found, told=told)
     raise RuntimeError(f"{ATTEMPTS} damages of {coded.codec} were not heard: is the excerpt all but silent?")
 
@@ -90,10 +88,10 @@ def encoded(samples: FloatArray, rate_hz: int, path: Path, rng: Rng) -> Coded:
     return Coded(path, codec, coded_hz)
 
 
-def decoded(path: Path, coded_hz: int, rate_hz: int) -> tuple[FloatArray, tuple[float, ...]]:
-    """The samples at `rate_hz`, within full scale, and where the decoder met damage, seconds. Raises as audio.read."""
+def decoded(path: Path, coded_hz: int, rate_hz: int) -> tuple[FloatArray, tuple[tuple[float, float], ...]]:
+    """The samples at `rate_hz`, within full scale, and the damaged stretches, seconds. Raises as audio.read."""
     samples, facts = audio.read(path)
-    return np.clip(audio.resample(samples, coded_hz, rate_hz), -1, 1), facts.damaged_at_s
+    return np.clip(audio.resample(samples, coded_hz, rate_hz), -1, 1), facts.damaged
 
 
 def rewrapped(source: Path, target: Path, container: str, change: Callable[[list[bytes]], list[bytes]]) -> None:

@@ -112,6 +112,9 @@ class TestOgg:
         wrong = np.flatnonzero(np.abs(samples - clean).max(axis=1) > 1e-3)
         assert wrong[0] / 48000 > 6.9
         assert wrong[-1] / 48000 < 8.0 + 24.0 * lost + 2.3
+        ((start_s, end_s),) = decoded.damaged
+        assert start_s == pytest.approx(wrong[0] / 48000, abs=0.05)
+        assert end_s == pytest.approx(wrong[-1] / 48000, abs=0.25 if name == "opus" else 0.05)
 
     @pytest.mark.parametrize("name", ["vorbis", "opus"])
     def test_the_end_is_garbage(self, name: str, tmp_path: Path) -> None:

@@ -232,9 +232,9 @@ def test_the_result_does_not_depend_on_how_the_recording_was_cut(finder: type[Me
     assert cut.result() == measured(finder, wave, RATE)
 
 
-def test_damaged_packets_that_follow_each_other_are_one_event() -> None:
-    found = damage(Facts(damaged_at_s=(1.0, 1.026, 5.0), damaged_packets=3), 5.01)
-    assert [(event.start_s, event.end_s) for event in found] == [(1.0, 1.052), (5.0, 5.01)]
+def test_damaged_stretches_that_follow_each_other_are_one_event() -> None:
+    found = damage(Facts(damaged=((1.0, 1.02), (1.05, 1.052), (5.0, 5.0))), 5.01)
+    assert [(event.start_s, event.end_s) for event in found] == [(1.0, 1.076), (5.0, 5.01)]
 
 
 @pytest.mark.skipif(not (DATA / "music").is_dir(), reason="the recordings are not here")
