@@ -108,6 +108,11 @@ def test_what_is_periodic_or_faded_at_its_joints_is_no_stutter() -> None:
     assert find_repeats(np.tile(period, 600), RATE) == ()  # a synthesiser at 210 Hz
     beat = song()[: RATE // 4] * np.hanning(RATE // 4).astype(np.float32)[:, None]
     assert find_repeats(np.tile(beat, (8, 1)), RATE) == ()  # a loop, each round played from nothing to nothing
+    ramp = np.minimum(1, np.arange(RATE // 4) / (0.002 * RATE)).astype(np.float32)[:, None]
+    edit = song()[: RATE // 4] * ramp * ramp[::-1]
+    assert (
+        find_repeats(np.concatenate([song(seed=2), *[edit] * 4, song(seed=3)]), RATE) == ()
+    )  # its edges fade within 2 ms
 
 
 def test_edges_in_full_sound_are_cut_and_faded_ones_or_strokes_are_not() -> None:
@@ -131,6 +136,36 @@ def test_notes_that_decay_into_silence_leave_no_hole() -> None:
     note = (0.5 * np.sin(2 * np.pi * 220 * t) * np.exp(-20 * t) * np.minimum(t / 0.003, 1)).astype(np.float32)
     note[np.abs(note) < 2e-5] = 0
     assert find_gaps(np.tile(note, 4), RATE) == ()
+
+
+def test_silence_after_a_fade_between_claps_or_between_steps_is_no_hole() -> None:
+    faded = song()
+    fade = np.r_[np.linspace(1, 0, round(0.008 * RATE)), np.zeros(2000)].astype(np.float32)
+    faded[90_000 : 90_000 + len(fade)] *= fade[:, None]
+    assert find_gaps(faded, RATE) == ()
+    claps, rng = np.zeros((4 * RATE, 1), np.float32), np.random.default_rng(2)
+    for at in rng.integers(0, 4 * RATE - 600, 120):
+        claps[at : at + 300, 0] += rng.normal(0, 0.2, 300) * np.exp(-np.arange(300) / 90)
+    assert find_gaps(claps, RATE) == ()
+    steps = np.round(8 * np.sin(2 * np.pi * 43 * np.arange(3 * RATE) / RATE) / 6) * np.float32(0.2)
+    assert find_gaps(steps.astype(np.float32), RATE) == ()
+
+
+def test_rests_in_time_are_played_and_rests_by_chance_are_holes() -> None:
+    rng = np.random.default_rng(5)
+    grid = np.flatnonzero(rng.random(60) < 0.4) * 0.2 + 0.3
+    by_chance = 0.3 + np.cumsum(rng.uniform(0.25, 0.9, len(grid)))
+    for ends_s, holes in ((grid, 0), (by_chance, len(grid))):
+        wave = song(30)
+        for end_s in ends_s:
+            wave[round((end_s - 0.1) * RATE) : round(end_s * RATE)] = 0
+        assert len(find_gaps(wave, RATE)) == holes
+
+
+def test_a_voice_that_ends_just_before_the_recording_does_is_no_fault_of_the_channel() -> None:
+    wave = song()
+    wave[round(5.4 * RATE) :, 1] = 0
+    assert find_gaps(wave, RATE) == ()
 
 
 def test_clipping_is_found_where_it_is_even_below_the_peak() -> None:
