@@ -15,7 +15,6 @@ from models.measures.clicks import find_clicks
 from models.measures.edges import find_edges
 from models.measures.flat import find_clipping
 from models.measures.gaps import find_gaps
-from models.measures.hum_places import hum_places
 from models.measures.polarity import find_turned
 from models.measures.repeats import find_repeats
 from models.measures.static import find_static
@@ -176,15 +175,6 @@ def test_clipping_is_found_where_it_is_even_below_the_peak() -> None:
     assert found
     assert all(2.9 <= event.start_s <= event.end_s <= 5.1 for event in found)
     assert sum(event.end_s - event.start_s for event in found) > 1.0
-
-
-def test_hum_is_found_from_its_start_to_its_end() -> None:
-    wave = song(40)
-    t = np.arange(20 * RATE) / RATE
-    wave[12 * RATE : 32 * RATE] += (0.02 * np.sin(2 * np.pi * 50 * t) + 0.01 * np.sin(2 * np.pi * 150 * t))[:, None]
-    hum = only(hum_places(wave, RATE))
-    assert (hum.start_s, hum.end_s) == (pytest.approx(12, abs=0.6), pytest.approx(32, abs=0.6))
-    assert hum_places(song(40), RATE) == ()
 
 
 @pytest.mark.parametrize("gain", [1.0, 0.3])
