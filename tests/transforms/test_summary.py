@@ -44,10 +44,7 @@ def test_every_figure(night):
     summary = summarise(tables.connect(str(night)), "run-001")
     tracks = {"not_audio": 2, "up_to_date": 3, "withheld": 0, "written": 2, "dead_lettered": 2}
     assert dataclasses.asdict(summary.tracks) == {**tracks, "listed": 9, "failed_again": 1}
-    assert summary.rows == {"tracks": 6, "quality": 2, "tags": 2, "stems": 0, "dead_letters": 2, "work": 5} | {
-        "defects": 0,
-        "verdicts": 0,
-    }
+    assert summary.rows == {"tracks": 6, "quality": 2, "tags": 2, "stems": 0, "dead_letters": 2, "work": 5} | {"defects": 0, "verdicts": 0}
     (failures,) = summary.failures
     assert (failures.stage, failures.reason, failures.tracks, failures.transient) == ("decode", "not_audio", 2, 1)
     assert (failures.example_track_id, failures.example_error) == ("again.mp3", "again.mp3 is text")
