@@ -1,14 +1,17 @@
 """Gaps that nobody played: silence or a held value that begins and ends within a millisecond, amid sound.
 
 Sound decays: an instrument or a room takes far longer than a millisecond to fall by 40 dB, and so does a gate's
-release. A gap begins where the level falls below 1 % of that of the 20 ms before, from 10 % or more, within a
-millisecond, and ends as abruptly. A held value is the same sample again for 2 ms or more, away from the crests (those
+release. A gap begins where the level falls below 1 % of that of the 20 ms before, from 30 % or more, within a
+millisecond, and ends as abruptly, with sound that lasts on both sides: silence between clicks or claps is none, and
+neither is what lies between the steps of a wave of few bits. Rests that come in time are those of a gate that somebody
+set. A held value is the same sample again for 2 ms or more, away from the crests (those
 are clipping) and not again and again (that is a synthesiser's waveform). What one channel lacks for a second while
 another goes on is a fault of the channel; a hard stop that nothing follows is an edge cut off.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +19,7 @@ import numpy as np
 from models.events import Event, runs_of
 from models.measures.blocks import Array, Samples, measured
 from models.measures.finding import Finder, rms
+from models.measures.strokes import in_rhythm
 
 FRAME_S = 0.0005
 BEFORE_FRAMES = 40  # 20 ms
@@ -24,6 +28,16 @@ SHORTEST_HELD_S = 0.002
 LONGEST_S = 10.0  # longer ones are silence between pieces
 FAINTEST = 10 ** (-50 / 20)  # of the sound before and after
 HARD, QUIET, RESUMED = 0.1, 0.01, 0.03  # of the level before
+SUDDEN = 0.3  # of the level before, in the last millisecond: a fade of 8 ms has less
+SUSTAINED = 0.7  # of the frames before and after in which there is sound: a click in silence has no gap behind it
+FAINT, FAINT_S = 10 ** (-38 / 20), 0.02  # what is softer and shorter is a sound's own crumbling at coarse steps
+STEPPED = 0.2  # of the samples before and after that are as the one before: a wave in steps holds values itself
+MUSICAL_S, MUSICAL_GAPS, MUSICAL_STEADY, MUSICAL_APART_S = (
+    0.05,
+    10,
+    0.95,
+    2.0,
+)  # rests of gated drums, that come in time
 CHANNEL_FAULT_S = 1.0
 MOST_HELD_PER_S = 3
 
@@ -32,6 +46,7 @@ class _Gap(NamedTuple):
     start: int  # frame of the recording
     level: float  # root mean square of the 20 ms before
     others: bool  # whether another channel goes on meanwhile
+    stepped: float  # share of the samples before that are as the one before
 
 
 class GapFinder(Finder):
@@ -65,9 +80,14 @@ class GapFinder(Finder):
             reached = self._follow(planes, channel, open_gap, peaks, core.start // hop, at)
         for start in _starts(peaks, before):
             inside = core.start <= start * hop < core.stop
-            if inside and start >= reached and self._open[channel] is None:
+            if inside and start >= reached and self._open[channel] is None and _sustained(peaks, start, before[start]):
                 first = self._first_quiet(wave, start, float(before[start]))
-                gap = _Gap(at + first, float(before[start]), self._others(planes, channel, first, before[start]))
+                gap = _Gap(
+                    at + first,
+                    float(before[start]),
+                    self._others(planes, channel, first, before[start]),
+                    _stepped(wave[max(0, first - BEFORE_FRAMES * hop) : first]),
+                )
                 reached = self._follow(planes, channel, gap, peaks, start, at)
 
     def _first_quiet(self, wave: Samples, frame: int, level: float) -> int:
@@ -89,14 +109,18 @@ class GapFinder(Finder):
         frame = start + int(resumed[0])
         wave = planes[channel, frame * self._hop :]
         first = int(np.argmax(np.abs(wave) > 2 * QUIET * gap.level))
-        self._end(gap, channel, at + frame * self._hop + first, wave[first:])
+        if _sustained(peaks, frame + BEFORE_FRAMES + 1, gap.level):
+            self._end(gap, channel, at + frame * self._hop + first, wave[first:])
         return frame
 
     def _end(self, gap: _Gap, channel: int, end: int, after: Samples) -> None:
         level = rms(after[: BEFORE_FRAMES * self._hop])
         hard = float(np.abs(after[: 2 * self._hop]).max(initial=0.0)) >= HARD * level
         length_s = (end - gap.start) / self.sample_rate_hz
-        if not hard or level < max(FAINTEST, HARD / 2 * gap.level) or length_s > LONGEST_S:
+        faintest = FAINT if length_s < FAINT_S else FAINTEST
+        if not hard or level < max(faintest, HARD / 2 * gap.level) or gap.level < faintest or length_s > LONGEST_S:
+            return
+        if max(gap.stepped, _stepped(after[: BEFORE_FRAMES * self._hop])) > STEPPED:
             return
         name = "channel_fault" if gap.others and length_s >= CHANNEL_FAULT_S else None
         self.tell(gap.start, end, channel, 0.95, f"silence of {1000 * length_s:.1f} ms with hard edges", name=name)
@@ -129,16 +153,38 @@ class GapFinder(Finder):
         edge = float(np.abs(np.diff(wave[max(0, start - 2) : start + 1])).max(initial=0.0))
         jump = abs(float(wave[stop] - wave[start])) if stop < len(wave) else 0.0
         crest = value > 0.8 * float(np.abs(around).max(initial=0.0))
-        return level > FAINTEST and value > HARD * level and not crest and max(jump, edge) > 0.02 * level
+        return (
+            level > FAINTEST
+            and value > HARD * level
+            and not crest
+            and max(jump, edge) > 0.02 * level
+            and _stepped(around) < STEPPED
+        )
+
+    def _joined(self, events: Sequence[Event]) -> list[Event]:
+        found = super()._joined(events)
+        rests = [event for event in found if event.name == self.name and event.end_s - event.start_s >= MUSICAL_S]
+        musical = in_rhythm(np.array([event.end_s for event in rests]), MUSICAL_GAPS, MUSICAL_STEADY, MUSICAL_APART_S)
+        played = {event for event, in_time in zip(rests, musical, strict=True) if in_time}
+        return [event for event in found if event not in played]
 
     def _close(self) -> None:
         for channel, gap in enumerate(self._open):
             if gap is None:
                 continue
-            if gap.others:
+            if gap.others and self.frames - gap.start >= CHANNEL_FAULT_S * self.sample_rate_hz:
                 self.tell(gap.start, self.frames, channel, 0.95, "the channel stops for good", name="channel_fault")
             elif all(self._open):
                 self.tell(gap.start, gap.start, None, 0.9, "the sound stops within a millisecond", name="abrupt_edge")
+
+
+def _sustained(peaks: Array, stop: int, level: float) -> bool:
+    """Whether there is sound in most of the frames before `stop`."""
+    return bool(np.mean(peaks[max(0, stop - BEFORE_FRAMES) : stop] > RESUMED * level) > SUSTAINED)
+
+
+def _stepped(wave: Samples) -> float:
+    return float(np.mean(wave[1:] == wave[:-1])) if len(wave) > 1 else 0.0
 
 
 def _level_before(powers: Array) -> Array:
@@ -165,7 +211,7 @@ def _starts(peaks: Array, before: Array) -> list[int]:
         lasting[len(quiet) - later :] = False
     recent = np.maximum(np.r_[0, peaks[:-1]], np.r_[0, 0, peaks[:-2]])[: len(peaks)]
     first = lasting & ~np.r_[False, lasting[:-1]]
-    return np.flatnonzero(first & (recent >= HARD * before) & (before > FAINTEST)).tolist()
+    return np.flatnonzero(first & (recent >= SUDDEN * before) & (before > FAINTEST)).tolist()
 
 
 def find_gaps(samples: Samples, sample_rate_hz: int) -> tuple[Event, ...]:

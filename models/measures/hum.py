@@ -90,12 +90,16 @@ class HumSpectra(Meter[Value]):
         if np.einsum("cps,cps->p", parts, parts).min() <= DIGITAL_SILENCE * slow.size / 8:
             self._spectrum(None)  # hum pauses with the sound where silence was edited in
             return
-        spectra = rfft((slow - slow.mean(1, keepdims=True)) * self._window, axis=1)[:, : self._bins]
-        self._spectrum((spectra.real**2 + spectra.imag**2).mean(0))
+        self._spectrum(rfft((slow - slow.mean(1, keepdims=True)) * self._window, axis=1)[:, : self._bins])
 
     @abstractmethod
-    def _spectrum(self, powers: Array | None) -> None:
-        """Takes a window's power spectrum; None for a window with a pause."""
+    def _spectrum(self, spectra: Array | None) -> None:
+        """Takes a window's spectra, complex [channels, bins]; None for a window with a pause."""
+
+
+def power(spectra: Array) -> Array:
+    """Squared absolute values."""
+    return np.asarray(spectra.real**2 + spectra.imag**2)
 
 
 class HumMeter(HumSpectra[Hum | None]):
@@ -105,9 +109,9 @@ class HumMeter(HumSpectra[Hum | None]):
         super().__init__(sample_rate_hz, channels)
         self._levels = LevelHistogram(self._bins)
 
-    def _spectrum(self, powers: Array | None) -> None:
-        if powers is not None:
-            self._levels.add(powers)
+    def _spectrum(self, spectra: Array | None) -> None:
+        if spectra is not None:
+            self._levels.add(power(spectra).mean(0))
 
     def _conclude(self) -> Hum | None:
         if self._levels.moments < FEWEST_WINDOWS:
@@ -128,8 +132,17 @@ class _Line(NamedTuple):
 
 def series(still: Array, bin_hz: float, mains_hz: int) -> Hum | None:
     """The lines of one mains frequency, None unless two or more stand out and agree on the fundamental."""
-    harmonics = range(1, int(HIGHEST_HZ / mains_hz) + 1)
-    peaks = [peak for h in harmonics if (peak := _line(still, bin_hz, mains_hz, h)) is not None]
+    return series_of_each(still[None], bin_hz, mains_hz)[0]
+
+
+def series_of_each(still: Array, bin_hz: float, mains_hz: int) -> list[Hum | None]:
+    """As `series`, of several spectra [n, bins] at once."""
+    lines = _lines(still, bin_hz, mains_hz)
+    enough = np.count_nonzero(lines.stands_out & lines.is_peak, axis=1) > 1
+    return [_series(_listed(lines, n), mains_hz) if some else None for n, some in enumerate(enough.tolist())]
+
+
+def _series(peaks: list[_Line], mains_hz: int) -> Hum | None:
     lines = [peak for peak in peaks if peak.stands_out]
     best = max((_agreeing(lines, line.fundamental_hz) for line in lines), key=_power, default=[])
     if len(best) < 2 or best[0].harmonic > 3 or sum(line.prominence_db for line in best) < ALL_OVER_NEIGHBOURS_DB:
@@ -155,28 +168,48 @@ def _power(lines: list[_Line]) -> float:
     return sum(line.power for line in lines)
 
 
-def _line(still: Array, bin_hz: float, mains_hz: int, harmonic: int) -> _Line | None:
-    """The highest peak at a harmonic of the mains, None if what is there is no peak of its own."""
-    near_hz = mains_hz * harmonic
-    reach, middle = int(np.ceil(near_hz * MAINS_WITHIN / bin_hz)) + 1, round(near_hz / bin_hz)
-    peak = middle - reach + int(still[middle - reach : middle + reach + 1].argmax())
-    frequency_hz = (peak + _offset_bins(still, peak)) * bin_hz
-    if still[peak] < still[peak - 1 : peak + 2].max() or abs(frequency_hz - near_hz) > near_hz * MAINS_WITHIN:
-        return None
+class _Lines(NamedTuple):
+    """The highest bins at the harmonics of several spectra, arrays [n, harmonics]; as _Line."""
+
+    fundamental_hz: Array
+    power: Array
+    prominence_db: Array
+    stands_out: Array
+    is_peak: Array  # of its own, and near enough to the mains
+
+
+def _listed(lines: _Lines, n: int) -> list[_Line]:
+    columns = (column[n].tolist() for column in lines)
+    return [_Line(harmonic, *line[:-1]) for harmonic, line in enumerate(zip(*columns, strict=True), 1) if line[-1]]
+
+
+def _lines(still: Array, bin_hz: float, mains_hz: int) -> _Lines:
+    harmonics = np.arange(1, int(HIGHEST_HZ / mains_hz) + 1)
+    near_hz = mains_hz * harmonics
+    reach, middle = np.ceil(near_hz * MAINS_WITHIN / bin_hz).astype(int) + 1, np.rint(near_hz / bin_hz).astype(int)
+    window = np.arange(-reach.max(), reach.max() + 1)
+    near = np.where(np.abs(window) <= reach[:, None], still[:, middle[:, None] + window], -1.0)
+    peak = middle + window[near.argmax(axis=2)]
     around = int(NEIGHBOURS_HZ / bin_hz)
-    beside = np.r_[still[peak - around : peak - _LINE_BINS - 1], still[peak + _LINE_BINS + 2 : peak + around + 1]]
-    prominence_db = float(10 * np.log10(still[peak] / beside.max()))
-    over_median_db = float(10 * np.log10(still[peak] / np.median(beside)))
-    power = float(still[peak - _LINE_BINS : peak + _LINE_BINS + 1].sum())
-    stands_out = prominence_db >= OVER_NEIGHBOURS_DB and over_median_db >= OVER_MEDIAN_DB and power > FAINTEST_POWER
-    return _Line(harmonic, frequency_hz / harmonic, power, prominence_db, stands_out)
+    levels = np.take_along_axis(still[:, None], peak[..., None] + np.arange(-around, around + 1), axis=2)
+    beside = levels[..., np.abs(np.arange(-around, around + 1)) > _LINE_BINS + 1]
+    line = levels[..., around - _LINE_BINS : around + _LINE_BINS + 1]
+    top = levels[..., around]
+    frequency_hz = (peak + _offset_bins(levels[..., around - 1 : around + 2])) * bin_hz
+    prominence_db, power = 10 * np.log10(top / beside.max(axis=2)), line.sum(axis=2)
+    ordered, half = np.sort(beside, axis=2), beside.shape[2] // 2  # of an even number
+    over_median_db = 10 * np.log10(top / (0.5 * (ordered[..., half - 1] + ordered[..., half])))
+    stands_out = (prominence_db >= OVER_NEIGHBOURS_DB) & (over_median_db >= OVER_MEDIAN_DB) & (power > FAINTEST_POWER)
+    is_peak = top >= levels[..., around - 1 : around + 2].max(axis=2)
+    is_peak &= np.abs(frequency_hz - near_hz) <= near_hz * MAINS_WITHIN
+    return _Lines(frequency_hz / harmonics, power, prominence_db, stands_out, is_peak)
 
 
-def _offset_bins(still: Array, peak: int) -> float:
-    """How far a line lies from its highest bin: of a Hann window, (2 r - 1) / (r + 1), r the ratio of amplitudes."""
-    left, top, right = np.sqrt(still[peak - 1 : peak + 2])
-    ratio = max(left, right) / top
-    return float(np.sign(right - left) * (2 * ratio - 1) / (ratio + 1))
+def _offset_bins(around: Array) -> Array:
+    """How far lines lie from their highest bins [..., 3]: of a Hann window, (2 r - 1) / (r + 1), r of amplitudes."""
+    left, top, right = np.moveaxis(np.sqrt(around), -1, 0)
+    ratio = np.maximum(left, right) / top
+    return np.asarray(np.sign(right - left) * (2 * ratio - 1) / (ratio + 1))
 
 
 def find_hum(samples: Samples, sample_rate_hz: int) -> Hum | None:

@@ -22,7 +22,7 @@ TAPS = (0, 1, 4, 9, 11, 15)  # frames that are looked for
 WORD = TAPS[-1] + 1
 AGREEING = 0.75  # of the lag
 FAINTEST = 10 ** (-60 / 20)
-JOINT_S, FADED = 0.0005, 0.05  # around a joint; of the level
+JOINT_S, FADED = 0.0001, 0.15  # around a joint; of the level
 MOST_LAGS = 64  # that are followed in a second
 
 

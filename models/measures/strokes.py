@@ -93,20 +93,27 @@ def _alike(known: list[Stroke]) -> Array:
     return alike
 
 
-def in_rhythm(times_s: Array) -> Array:
+def in_rhythm(
+    times_s: Array, fewest: int = RHYTHM_EVENTS, steady: float = RHYTHM_STEADY, apart_s: float = 1 / RHYTHM_HZ[0]
+) -> Array:
     """Which of many moments (in order) come in time: at whole multiples of one period, of 60 to 670 ms.
 
     Of moments that fall by chance, RHYTHM_EVENTS agree with a period by RHYTHM_STEADY (the length of their mean phase)
     less than once in a hundred times, over all periods that can be told apart. A crack that a record's turn brings back
     comes more slowly.
+
+    Args:
+        fewest: moments that tell.
+        steady: length of their mean phase.
+        apart_s: moments that are farther apart than this, most of them, are in no rhythm.
     """
     musical = np.zeros(len(times_s), bool)
-    for first in range(0, max(0, len(times_s) - RHYTHM_EVENTS) + 1, RHYTHM_EVENTS // 2):
-        some = times_s[first : first + 2 * RHYTHM_EVENTS] - times_s[first] if len(times_s) else times_s
-        if len(some) >= RHYTHM_EVENTS and np.median(np.diff(some)) < 1 / RHYTHM_HZ[0]:
+    for first in range(0, max(0, len(times_s) - fewest) + 1, fewest // 2):
+        some = times_s[first : first + 2 * fewest] - times_s[first] if len(times_s) else times_s
+        if len(some) >= fewest and np.median(np.diff(some)) < apart_s:
             pitches_hz = np.arange(*RHYTHM_HZ, 0.2 / max(float(some[-1]), 1.0))
             phases = np.abs(np.exp(2j * np.pi * some[:, None] * pitches_hz).mean(axis=0))
-            musical[first : first + len(some)] |= phases.max() >= RHYTHM_STEADY
+            musical[first : first + len(some)] |= phases.max() >= steady
     return musical
 
 

@@ -15,7 +15,6 @@ from models.measures.clicks import find_clicks
 from models.measures.edges import find_edges
 from models.measures.flat import find_clipping
 from models.measures.gaps import find_gaps
-from models.measures.hum_places import hum_places
 from models.measures.polarity import find_turned
 from models.measures.repeats import find_repeats
 from models.measures.static import find_static
@@ -108,6 +107,11 @@ def test_what_is_periodic_or_faded_at_its_joints_is_no_stutter() -> None:
     assert find_repeats(np.tile(period, 600), RATE) == ()  # a synthesiser at 210 Hz
     beat = song()[: RATE // 4] * np.hanning(RATE // 4).astype(np.float32)[:, None]
     assert find_repeats(np.tile(beat, (8, 1)), RATE) == ()  # a loop, each round played from nothing to nothing
+    ramp = np.minimum(1, np.arange(RATE // 4) / (0.002 * RATE)).astype(np.float32)[:, None]
+    edit = song()[: RATE // 4] * ramp * ramp[::-1]
+    assert (
+        find_repeats(np.concatenate([song(seed=2), *[edit] * 4, song(seed=3)]), RATE) == ()
+    )  # its edges fade within 2 ms
 
 
 def test_edges_in_full_sound_are_cut_and_faded_ones_or_strokes_are_not() -> None:
@@ -133,6 +137,36 @@ def test_notes_that_decay_into_silence_leave_no_hole() -> None:
     assert find_gaps(np.tile(note, 4), RATE) == ()
 
 
+def test_silence_after_a_fade_between_claps_or_between_steps_is_no_hole() -> None:
+    faded = song()
+    fade = np.r_[np.linspace(1, 0, round(0.008 * RATE)), np.zeros(2000)].astype(np.float32)
+    faded[90_000 : 90_000 + len(fade)] *= fade[:, None]
+    assert find_gaps(faded, RATE) == ()
+    claps, rng = np.zeros((4 * RATE, 1), np.float32), np.random.default_rng(2)
+    for at in rng.integers(0, 4 * RATE - 600, 120):
+        claps[at : at + 300, 0] += rng.normal(0, 0.2, 300) * np.exp(-np.arange(300) / 90)
+    assert find_gaps(claps, RATE) == ()
+    steps = np.round(8 * np.sin(2 * np.pi * 43 * np.arange(3 * RATE) / RATE) / 6) * np.float32(0.2)
+    assert find_gaps(steps.astype(np.float32), RATE) == ()
+
+
+def test_rests_in_time_are_played_and_rests_by_chance_are_holes() -> None:
+    rng = np.random.default_rng(5)
+    grid = np.flatnonzero(rng.random(60) < 0.4) * 0.2 + 0.3
+    by_chance = 0.3 + np.cumsum(rng.uniform(0.25, 0.9, len(grid)))
+    for ends_s, holes in ((grid, 0), (by_chance, len(grid))):
+        wave = song(30)
+        for end_s in ends_s:
+            wave[round((end_s - 0.1) * RATE) : round(end_s * RATE)] = 0
+        assert len(find_gaps(wave, RATE)) == holes
+
+
+def test_a_voice_that_ends_just_before_the_recording_does_is_no_fault_of_the_channel() -> None:
+    wave = song()
+    wave[round(5.4 * RATE) :, 1] = 0
+    assert find_gaps(wave, RATE) == ()
+
+
 def test_clipping_is_found_where_it_is_even_below_the_peak() -> None:
     wave = pop(RATE, 8)
     wave = wave / np.abs(wave).max()
@@ -141,15 +175,6 @@ def test_clipping_is_found_where_it_is_even_below_the_peak() -> None:
     assert found
     assert all(2.9 <= event.start_s <= event.end_s <= 5.1 for event in found)
     assert sum(event.end_s - event.start_s for event in found) > 1.0
-
-
-def test_hum_is_found_from_its_start_to_its_end() -> None:
-    wave = song(40)
-    t = np.arange(20 * RATE) / RATE
-    wave[12 * RATE : 32 * RATE] += (0.02 * np.sin(2 * np.pi * 50 * t) + 0.01 * np.sin(2 * np.pi * 150 * t))[:, None]
-    hum = only(hum_places(wave, RATE))
-    assert (hum.start_s, hum.end_s) == (pytest.approx(12, abs=0.6), pytest.approx(32, abs=0.6))
-    assert hum_places(song(40), RATE) == ()
 
 
 @pytest.mark.parametrize("gain", [1.0, 0.3])
