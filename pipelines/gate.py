@@ -23,6 +23,7 @@ from models.defects import Detector, Facts, Measures
 from models.events import Event
 from models.measures.quality import QualityMeter
 from pipelines.outcome import DONE, FAILED
+from pipelines.visible import visible
 from transforms.child import DecoderProcess
 from transforms.errors import MisuseError, RunError, TrackError
 from transforms.model_files import card_of, open_model
@@ -90,18 +91,24 @@ def detector_for(policy: Policy, model: str | None) -> Detector:
     Raises:
         MisuseError: if there is no such model, or it does not find defects.
     """
-    task = parse_tasks(DEFECTS, [model] if model else [])[-1]
-    asked = {label.by for label in card_of(task.model_uri).labels if label.name in policy.defects}
-    if not any(by.startswith("network") for by in asked):
-        return Measures({by.removeprefix("measure:") for by in asked})
-    from models.detection.detector import NetworkDetector
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        with _hushed():
-            return NetworkDetector(open_model(task.model_uri))
+        if model and (of := card_of(model).task) != DEFECTS:
+            raise MisuseError(f"--model={visible(model)} is for the task {of!r}", f"the gate needs one for {DEFECTS!r}")
+        task = parse_tasks(DEFECTS, [model] if model else [])[-1]
+        asked = {label.by for label in card_of(task.model_uri).labels if label.name in policy.defects}
+        if not any(by.startswith("network") for by in asked):
+            return Measures({by.removeprefix("measure:") for by in asked})
+        return _network(task.model_uri)
     except ModelError as error:
         raise MisuseError(error.message, error.advice) from error
+
+
+def _network(uri: str) -> Detector:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _hushed():
+        from models.detection.detector import NetworkDetector
+
+        return NetworkDetector(open_model(uri))
 
 
 @contextlib.contextmanager
@@ -164,7 +171,7 @@ def _opened(file: str, decoder: DecoderProcess) -> Scratch:
 
 def words(judgement: Judgement) -> str:
     """A judgement for people: a line for the file, and one for each reason."""
-    file = judgement.file.encode(errors="backslashreplace").decode()
+    file = visible(judgement.file)
     lines = [f"{judgement.verdict}  {file}"]
     lines += [f"    {objection.words}{_places(objection.stretches)}" for objection in judgement.reasons]
     if judgement.error:

@@ -23,7 +23,8 @@ DEFAULT = Path(__file__).with_name("policies") / "default.toml"
 FIELDS = {"score": (0.0, 1.0), "count": (1, 10**9), "share": (0.0, 1.0)}
 _MEASURED = {field.name: str(field.type) for field in dataclasses.fields(QualityMeasures)}
 LIMITS = (*(name for name, kind in _MEASURED.items() if "float" in kind), "duration_s")  #: may have min_ and max_
-FAULTS = ("false_stereo", "missing_channels", "inverted_channels")  #: may have reject_
+FAULTS = ("silence", "false_stereo", "missing_channels", "inverted_channels")  #: may have reject_; silence: all along
+SILENT_BUT_S = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +153,8 @@ def judge(
     """
     found = [_of_class(name, limit, events, duration_s) for name, limit in policy.defects.items()]
     if measures is not None:
-        known = {**dataclasses.asdict(measures), "duration_s": duration_s}
+        silent = measures.leading_silence_s >= duration_s - SILENT_BUT_S
+        known = {**dataclasses.asdict(measures), "duration_s": duration_s, "silence": silent}
         found += [_of_measure(name, limit, known) for name, limit in policy.quality.items()]
     return [objection for objection in found if objection is not None]
 

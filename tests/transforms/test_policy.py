@@ -48,6 +48,10 @@ def test_the_policy_that_ships_is_right_and_lets_clean_music_in():
     assert [o.what for o in judge(shipped, [], 3.0, measure_quality(np.clip(9 * wave, -0.5, 0.5), 44_100))] == [
         "clipped_share"
     ]
+    silence = np.zeros((3 * 44_100, 2), np.float32)
+    assert [o.what for o in judge(shipped, [], 3.0, measure_quality(silence, 44_100))] == ["silence"]
+    silence[-4410:] = 0.1
+    assert judge(shipped, [], 3.0, measure_quality(silence, 44_100)) == []
 
 
 def test_counts_shares_and_scores(tmp_path):
