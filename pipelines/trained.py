@@ -18,7 +18,7 @@ from models import masker
 from models.card import Licences, Metric
 from models.checkpoint import write_weights
 from models.detection import export
-from models.detection.choosing import settle
+from models.detection.choosing import recordings, settle, tried
 from models.detection.training import Detection
 from models.saved import LoadedModel, write_card
 from models.separation import Separation
@@ -65,7 +65,8 @@ def write_detector(
     folder = out / run.name / run.version
     export.export(network, card, folder)
     settings = run.defects
-    settled, words = settle(LoadedModel(folder), recipe.held_out, settings.trials, settings.measures, run.train.seed)
+    trials = tried(LoadedModel(folder), recordings(recipe.held_out, settings.trials, run.train.seed))
+    settled, words = settle(trials, settings.measures)
     write_card(export.settled(card, settled, words), folder)
     _keep(network, out, folder)
     return [folder]

@@ -34,7 +34,8 @@ FloatArray = npt.NDArray[np.float32]
 HOP_S = HOP / RATE_HZ
 TRIAL_S = 24.0
 PER_ALARM = 0.2  #: of F1, for an event in music without a defect
-PER_DECEIVED = 0.02  #: the same where an effect sounds like a defect, and in music with a defect of another class
+PER_DECEIVED = 0.5  #: for all effects that sound like a defect, if each is told as the class
+PER_MISTAKEN = 0.25  #: for all recordings with a defect of another class, if each is told as this one, too
 MEDIANS_S = (0.0, 0.05, 0.11, 0.31, 1.01)
 HIGHS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99, 1.0)
 LOWS = (1.0, 0.4, 0.1)  #: of high
@@ -65,9 +66,9 @@ class Trial:
     effect: bool = False
 
     @property
-    def price(self) -> float:
-        """Of an event told here, where there is none of its class."""
-        return PER_DECEIVED if self.effect or self.events else PER_ALARM
+    def is_clean(self) -> bool:
+        """Whether it is music as it was."""
+        return not (self.effect or self.events)
 
     def has(self, name: str) -> bool:
         """Whether there is an event of the class."""
@@ -121,7 +122,7 @@ def choose(trials: Sequence[Trial], name: str) -> tuple[Fusion, float, float]:
         for candidate in _candidates(name):
             f1 = _f1(smooth_own, candidate, name)
             if best is None or f1 >= best[0]:
-                price = sum(trial.price * len(_told(scores, candidate, name)) for trial, scores in smooth_clean)
+                price = _price([(trial, len(_told(scores, candidate, name))) for trial, scores in smooth_clean])
                 key = (f1 - price, candidate.high)
                 if best is None or key > best[:2]:
                     best = (*key, candidate.model_copy(update={"median_s": median_s}), f1, price)
@@ -172,7 +173,7 @@ def _mean_f1(events: Counts, segments: Counts) -> float:
 
 def judged(trials: Sequence[Trial], name: str, fusion: Fusion | None) -> tuple[float, float]:
     """Mean F1 of the class `name` by measures, joined by the network if it has a `fusion`, and its events' price."""
-    events, segments, price = Counts(), Counts(), 0.0
+    events, segments, false = Counts(), Counts(), list[tuple[Trial, int]]()
     column = CLASSES.index(name)
     for trial in trials:
         found = [event for event in trial.measured if event.name == name]
@@ -183,34 +184,41 @@ def judged(trials: Sequence[Trial], name: str, fusion: Fusion | None) -> tuple[f
             events = events.plus(event_counts(trial.events, found))
             segments = segments.plus(segment_counts(trial.events, found, trial.duration_s))
         else:
-            price += trial.price * len(found)
-    return _mean_f1(events, segments), price
+            false.append((trial, len(found)))
+    return _mean_f1(events, segments), _price(false)
 
 
-def settle(
-    model: Model, library: Library, each: int, measures: Mapping[str, str], seed: int
-) -> tuple[dict[str, How], str]:
+def _price(false: Sequence[tuple[Trial, int]]) -> float:
+    """What it costs to tell so many events in recordings that have none of the class."""
+    price = PER_ALARM * sum(count for trial, count in false if trial.is_clean)
+    for weight, of in (
+        (PER_DECEIVED, [count > 0 for trial, count in false if trial.effect]),
+        (PER_MISTAKEN, [count > 0 for trial, count in false if trial.events]),
+    ):
+        price += weight * sum(of) / max(len(of), 1)
+    return price
+
+
+def settle(trials: Sequence[Trial], measures: Mapping[str, str]) -> tuple[dict[str, How], str]:
     """By class, how it is settled: by the network, a measure, or both; and in words how this was chosen.
 
     Args:
-        library: of held-out songs.
-        each: recordings with each class.
+        trials: of held-out songs.
         measures: by class, names of measures that settle it in any case.
     """
-    trials = tried(model, recordings(library, each, seed))
     known = {str(getattr(finder, "name", "")): name for name, finder in FINDERS.items()}
     settled: dict[str, How] = {name: (None, f"measure:{measure}") for name, measure in measures.items()}
     told = []
     for name in [name for name in CLASSES if name not in settled]:
         settled[name], words = _settle_one(trials, name, known.get(name))
         told.append(words)
-    hours = sum(trial.duration_s for trial in trials if not trial.events) / 3600
+    hours = sum(trial.duration_s for trial in trials if trial.is_clean) / 3600
     words = (
-        f"fusions: on {each} recordings of held-out songs with each class, strengths 0.2 to 1, the best mean of event "
-        f"F1 and segment F1 less {PER_ALARM} for each event in music without defects and {PER_DECEIVED} in effects "
-        f"that only sound defective ({hours:.2f} h together) and in music with a defect of another class; a measure "
-        f"settles a class, or joins the network, if that is as good, and {', '.join(measures) or 'none'} in any case. "
-        f"F1 - price: {'; '.join(told)}"
+        f"on {len(trials)} recordings of held-out songs, {hours:.2f} h of them clean, strengths 0.2 to 1: the best "
+        f"mean of event F1 and segment F1, less {PER_ALARM} for each event in clean music, {PER_DECEIVED} of the share "
+        f"of musical effects that are told as the class, and {PER_MISTAKEN} of the share of other defects that are. "
+        f"A measure settles a class, or joins the network, if that is as good, and "
+        f"{', '.join(measures) or 'none'} in any case. F1 - price: {'; '.join(told)}"
     )
     return settled, words
 

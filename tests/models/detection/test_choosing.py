@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.detection.choosing import PER_ALARM, PER_DECEIVED, Trial, choose, judged
+from models.detection.choosing import PER_ALARM, PER_MISTAKEN, Trial, choose, judged
 from models.detection.network import HOP, RATE_HZ
 from models.events import CLASSES, Event, Fusion, fuse
 
@@ -77,4 +77,5 @@ def test_the_network_joins_a_measure_and_tells_nothing_twice():
 def test_what_is_told_of_another_defect_costs_a_little():
     other = true(trial("hiss", [(100, 200)], 0.9), "hum", [(100, 900)])
     there = true(trial("hiss", [(100, 700)], 0.9), "hiss", [(100, 700)])
-    assert choose([there, other], "hiss")[1:] == (1.0, PER_DECEIVED)
+    assert choose([there, other], "hiss")[1:] == (1.0, PER_MISTAKEN)
+    assert choose([there, other, true(trial("hiss"), "hum", [(100, 900)])], "hiss")[1:] == (1.0, PER_MISTAKEN / 2)
