@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from models import audio
-from models.card import Output
+from models.card import Label, Output
 from pipelines import doctor, machine
 from tests.doubles.models import card
 
@@ -153,14 +153,19 @@ def test_models_are_named_and_a_task_without_one_is_a_warning(tmp_path):
     path.parent.mkdir(parents=True)
     path.write_text(card().to_json())
     (finding,) = doctor.check_models(tmp_path)
-    assert (finding.status, finding.words) == ("warn", "no model for the task stems: scan with other --tasks")
+    assert (finding.status, finding.words) == ("warn", "no model for the task defects, stems: scan with other --tasks")
     mask = {"outputs": (Output(name="v", role="mask", layout="bfk"),), "frame_hop_samples": 1000}
     separator = card(name="two", task="stems", labels=(), thresholds_chosen="", mask_window_samples=2000, **mask)
     other = tmp_path / "two" / "1" / "assets.extra" / "card.json"
     other.parent.mkdir(parents=True)
     other.write_text(separator.to_json())
+    heard = {"outputs": (Output(name="p", role="frame_scores", layout="bfl"),), "frame_hop_samples": 1000}
+    detector = card(name="three", task="defects", labels=(Label(name="click", by="measure:clicks"),), **heard)
+    third = tmp_path / "three" / "1" / "assets.extra" / "card.json"
+    third.parent.mkdir(parents=True)
+    third.write_text(detector.to_json())
     (finding,) = doctor.check_models(tmp_path)
-    assert (finding.status, finding.words) == ("ok", "models: fake 1, two 1")
+    assert (finding.status, finding.words) == ("ok", "models: fake 1, three 1, two 1")
     path.write_text("{}")
     (finding,) = doctor.check_models(tmp_path)
     assert finding.status == "fail"

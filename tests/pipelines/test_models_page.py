@@ -138,7 +138,7 @@ SCORES = {"name": "scores", "role": "scores"}
         ({"signature": "predict"}, "Set signature to 'serving_default'"),
         ({"outputs": [{"name": "extremes", "role": "scores"}]}, "Are these logits?"),
         ({"task": "tag"}, "songscan has no task 'tag' that models do Did you mean 'tags'?"),
-        ({"task": "karaoke"}, "Tasks by models: tags, stems"),
+        ({"task": "karaoke"}, "Tasks by models: tags, defects, stems"),
         ({"outputs": [SCORES, {**SCORES, "name": "extremes", "activation": "sigmoid"}]}, "2 outputs of role scores"),
         ({"outputs": [{"name": "extremes", "role": "embedding", "layout": "be"}]}, "has 0 outputs of role scores"),
     ],
