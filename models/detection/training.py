@@ -26,9 +26,15 @@ from models.mixing import Library
 
 FloatArray = npt.NDArray[np.float32]
 
-#: No window tells whether an edge is cut off; the network takes singers beside music for lost channels; and hum is in
-#: some of the recordings that count as clean, as a click or two of theirs.
-LEFT_TO_MEASURES = {"abrupt_edge": "edges", "channel_fault": "polarity", "hum": "hum", "click": "clicks"}
+#: No window tells whether an edge is cut off; the network takes singers beside music for lost channels and their rests
+#: for dropouts; and hum is in some of the recordings that count as clean, as a click or two of theirs.
+LEFT_TO_MEASURES = {
+    "abrupt_edge": "edges",
+    "channel_fault": "polarity",
+    "hum": "hum",
+    "click": "clicks",
+    "dropout": "gaps",
+}
 KNOTS, COLOUR = 6, 0.3  #: of a random curve over the bands, tens of decibels
 AT_ONCE = 20  #: clips that are evaluated together
 
