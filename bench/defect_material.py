@@ -7,7 +7,7 @@ reach from -23 to -11 dBFS, some songs are compressed, and no sample is at full 
 files.
 
     python -m bench.defect_material MIDI_FOLDER OUT --songs=60 --seconds=60
-    python -m bench.defect_material MIDI_FOLDER OTHER --first=600 --songs=150 --seed=7 --split=test --whole
+    python -m bench.defect_material MIDI_FOLDER OTHER --first=620 --songs=170 --seed=7 --split=test --whole
 """
 
 from __future__ import annotations

@@ -65,9 +65,8 @@ class Decoded:
     decoded_frames: int  #: those that really decoded
     damaged_packets: int  #: packets that were refused or missing
     damaged_at_s: tuple[float, ...]  #: where, seconds from the first sample; the first 100
-    damaged: tuple[
-        tuple[float, float], ...
-    ]  #: damaged stretches (start, end), seconds, what was heard but is false too
+    #: damaged stretches (start, end), seconds, what was heard but is false too
+    damaged: tuple[tuple[float, float], ...]
     decoded_fraction: float  #: decoded_frames against the header's claim, or against `frames` where it claims nothing
 
 

@@ -183,9 +183,8 @@ class _Child:
 
     def __init__(self, command: Sequence[str], memory_bytes: int) -> None:
         self.socket, theirs = socket.socketpair()
-        theirs.setblocking(
-            True
-        )  # Beam sets a default timeout when it asks for credentials, and a child would inherit it
+        # Beam sets a default timeout when it asks for credentials, and a child would inherit it.
+        theirs.setblocking(True)
         arguments = [*command, str(theirs.fileno()), str(os.getpid()), str(memory_bytes)]
         with theirs:
             self.process = _spawner(os.getpid()).submit(_start, arguments, theirs.fileno()).result()

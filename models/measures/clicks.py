@@ -100,7 +100,7 @@ class ClickFinder(Finder):
         high = _highest(bends[rows]) > np.maximum(BENDS_OVER_LEVEL * level[rows], 0.5 * FAINTEST)
         rows = rows[high.any(axis=1)]
         errors = _errors(wave, size, rows)
-        if not self._may_click(errors, level[rows]):
+        if not _may_click(errors, level[rows]):
             return None
         rest = np.setdiff1d(np.flatnonzero(_beside(own)), rows)
         residual, scale = np.zeros((count, size)), np.zeros(count)
@@ -111,14 +111,6 @@ class ClickFinder(Finder):
         scale = np.maximum(scale, np.maximum(np.r_[scale[1:], 0], np.r_[0, scale[:-1]]))  # stricter where sound begins
         scale[scale == 0] = 1.0
         return residual.reshape(-1)[: len(wave)], np.repeat(scale, size)[: len(wave)]
-
-    def _may_click(self, errors: Array, level: Array) -> bool:
-        """Whether an error is as high as a click must be, by bounds that take little time."""
-        cells = _highest(errors)
-        high = cells >= np.maximum(FAINTEST, 0.999 * min(IMPULSE_OVER_MUSIC, self._bounds.over_music) * level)
-        some = high.any(axis=1)
-        far = cells[some] > min(IMPULSE_FAR_OUT, self._bounds.far_out) * _scales(errors[some])[:, None]
-        return bool((far & high[some]).any())
 
     def _clicks(self, wave: Samples, residual: Array, scale: Array, core: slice, at: int) -> list[_Burst]:
         bursts = self._bursts(residual, residual > self._bounds.far_out * scale)
@@ -217,6 +209,15 @@ def _errors(wave: Samples, size: int, rows: Array) -> Array:
         error[:] = np.convolve(row[half - 1 :], filter_[:half], "valid")
         error += np.convolve(row[:-half], filter_[half:], "valid")
     return np.abs(errors)
+
+
+def _may_click(errors: Array, level: Array) -> bool:
+    """Whether an error is as high as an impulse must be, the least of clicks, by bounds that take little time."""
+    cells = _highest(errors)
+    high = cells >= np.maximum(FAINTEST, 0.999 * IMPULSE_OVER_MUSIC * level)
+    some = high.any(axis=1)
+    far = cells[some] > IMPULSE_FAR_OUT * _scales(errors[some])[:, None]
+    return bool((far & high[some]).any())
 
 
 @cache
