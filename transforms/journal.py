@@ -104,6 +104,7 @@ class Journal:
             return
         if self._socket is None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._socket.settimeout(None)  # a launcher that is busy is waited for, whatever default others have set
         event["pid"] = os.getpid()
         # The launcher may have gone (second Ctrl-C, kill -9): then nobody listens, and rows still get written.
         with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):

@@ -1,6 +1,9 @@
 """The journal between workers and launcher."""
 
 import pickle
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -19,7 +22,7 @@ def test_events_arrive_in_order(listener):
     journal = pickle.loads(pickle.dumps(Journal(listener.address)))
     journal.began("夜" * 80)
     journal.ended("夜" * 80, "written", 3.5)
-    journal.flushed(["x" * 255] * 201)
+    journal.flushed(["x" * 100] * 201)
     journal.began("x" * 10**6)
     journal.fatal("no space", "make some")
     journal.close()
@@ -28,6 +31,31 @@ def test_events_arrive_in_order(listener):
     assert [len(event["track"]) for event in events if "track" in event] == [80, 80, 64]
     assert sum(len(event["tracks"]) for event in events if event["event"] == "flushed") == 201
     assert list(listener.events(0.0)) == []
+
+
+def test_a_busy_launcher_is_waited_for(listener):
+    # Beam's storage client sets a default timeout for all sockets; a full queue must not end a worker by it.
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(0.01)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            ids = ["x" * 255] * 4000  # 1 MB: more than a queue takes
+            telling = pool.submit(Journal(listener.address).flushed, ids)
+            time.sleep(0.1)
+            assert not telling.done()
+            heard = list(_until_done(listener, telling))
+            telling.result()
+    finally:
+        socket.setdefaulttimeout(before)
+    assert sum(len(event["tracks"]) for event in heard) == 4000
+
+
+def _until_done(listener, telling):
+    while True:
+        done = telling.done()
+        yield from listener.events(0.05)
+        if done:
+            return
 
 
 def test_nobody_listens(listener):
