@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -45,6 +45,7 @@ class _Libav:
 
     container: str
     encoder: str
+    options: dict[str, str] = field(default_factory=dict)
 
 
 ENCODERS: dict[str, _Sndfile | _Libav] = {
@@ -65,6 +66,7 @@ ENCODERS: dict[str, _Sndfile | _Libav] = {
     "webm": _Libav("webm", "libopus"),
     "mp3": _Libav("mp3", "libmp3lame"),
     "aac": _Libav("ipod", "aac"),
+    "aac_without_pns": _Libav("ipod", "aac", {"aac_pns": "0"}),  # all that decodes stands in the file, no noise drawn
     "alac": _Libav("ipod", "alac"),
     "wmav2": _Libav("asf", "wmav2"),
 }
@@ -243,7 +245,10 @@ class _LibavWriter:
         self._encoder, self._layout, self._rate_hz = encoder.encoder, LAYOUTS[channels], sample_rate_hz
         self._container = files.enter_context(av.open(target, "w", format=encoder.container))
         self._container.metadata.update(tags)
-        self._stream: Any = self._container.add_stream(encoder.encoder, rate=sample_rate_hz, layout=self._layout)
+        options = encoder.options
+        self._stream: Any = self._container.add_stream(
+            encoder.encoder, rate=sample_rate_hz, layout=self._layout, options=options
+        )
         self._written = 0
         self._channels = channels
         if bit_rate is not None or encoder.encoder == "wmav2":  # wmav2 has no default

@@ -34,6 +34,9 @@ MP3_RATES_HZ = (16000, 22050, 24000, 32000, 44100, 48000)
 AAC_RATES_HZ = (16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000)
 OPUS_CHANNELS = (1, 2, 3, 4, 6, 8)
 HEADER_BYTES = 9  #: of a packet of MP3 or ADTS; spared as a rule, for without it the packet is lost
+LONGEST_MOVED_S = 1.0  #: what moves at two places is right between them, but elsewhere: other packets are hit
+#: Decoders draw PNS noise from a generator that goes on: after an error all of it would differ, and be no defect.
+ENCODERS = {"adts": "aac_without_pns", "aac": "aac_without_pns"}
 ATTEMPTS = 16
 
 
@@ -81,7 +84,7 @@ def encoded(samples: FloatArray, rate_hz: int, path: Path, rng: Rng) -> Coded:
     kilobits = rng.choice([128, 160, 192, 256, 320] if coded_hz >= 32000 else [64, 96, 128])
     bit_rate = {"mp3": int(kilobits) * 1000, "vorbis": None}.get(codec, channels * int(rng.choice([48_000, 64_000])))
     fitting = np.clip(audio.resample(samples, rate_hz, coded_hz), -1, 1)
-    audio.encode(path, fitting, coded_hz, codec={"adts": "aac"}.get(codec, codec), bit_rate=bit_rate)
+    audio.encode(path, fitting, coded_hz, codec=ENCODERS.get(codec, codec), bit_rate=bit_rate)
     if codec == "adts":
         rewrapped(path, path.with_suffix(".adts"), "adts", list)
         path = path.with_suffix(".adts")
@@ -165,24 +168,27 @@ def _hit(contents: list[bytes], first: int, stop: int, kind: str, rng: Rng) -> N
 
 
 def compared(reference: FloatArray, damaged: FloatArray, rate_hz: int) -> Degraded | None:
-    """The defect, from both decodes; None if the damage cannot be heard, or is all that there is."""
-    floor, shorter = FLOOR * rms(reference), len(reference) - len(damaged)
+    """The defect, from both decodes; None if it cannot be heard, is all that there is, or cannot be placed.
+
+    Decodes of different lengths have the same beginning, and the same end, or an end that was trimmed otherwise.
+    """
     common = min(len(reference), len(damaged))
     differs = np.abs(damaged[:common] - reference[:common]).max(axis=1)
+    floor = FLOOR * rms(reference)
     spans = apart(runs(differs > floor), round(JOINS_S * rate_hz))
-    heard = float(differs.max()) > HEARD * rms(reference)
-    if not spans or not heard:
+    if not spans or float(differs.max()) < HEARD * rms(reference):
         return None
     out, moved_from_s = np.array(damaged), None
-    if shorter:
-        later = np.abs(damaged[len(damaged) - common :] - reference[len(reference) - common :]).max(axis=1)
-        first = spans[0][0]
-        behind = np.flatnonzero(later > floor)
-        last = len(damaged) - common + int(behind[-1]) + 1 if behind.size else first + 1
-        spans, moved_from_s = [(first, max(last, first + 1))], first / rate_hz
-        out[:first], out[spans[0][1] :] = reference[:first], reference[spans[0][1] + shorter :]
+    first, last = spans[0][0], _same_from(reference, damaged, floor)
+    if len(reference) != len(damaged) and last - first < sum(stop - start for start, stop in spans):
+        last = max(last, first + 1)
+        spans, moved_from_s = [(first, last)], first / rate_hz
+        out[:first], out[last:] = reference[:first], reference[last + len(reference) - len(damaged) :]
+        if last - first > LONGEST_MOVED_S * rate_hz:
+            return None
     else:
-        inside = np.zeros(len(out), bool)
+        out, reference = out[:common], reference[:common]
+        inside = np.zeros(common, bool)
         for start, stop in spans:
             inside[start:stop] = True
         out[~inside] = reference[~inside]
@@ -190,3 +196,10 @@ def compared(reference: FloatArray, damaged: FloatArray, rate_hz: int) -> Degrad
         return None
     events = events_of("codec_damage", spans, rate_hz)
     return Degraded(samples=out, events=events, reference=reference, moved_from_s=moved_from_s)
+
+
+def _same_from(reference: FloatArray, damaged: FloatArray, floor: float) -> int:
+    """The frame of `damaged` from which on both are the same, if their ends lie upon each other."""
+    common = min(len(reference), len(damaged))
+    differs = np.abs(damaged[len(damaged) - common :] - reference[len(reference) - common :]).max(axis=1) > floor
+    return len(damaged) - common + int(np.flatnonzero(differs)[-1]) + 1 if differs.any() else 0
