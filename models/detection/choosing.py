@@ -179,7 +179,7 @@ def judged(trials: Sequence[Trial], name: str, fusion: Fusion | None) -> tuple[f
         found = [event for event in trial.measured if event.name == name]
         if fusion is not None:
             smooth = _smoothed(trial, column, fusion.median_s)[1]
-            found += beyond(found, _told(smooth, fusion, name))
+            found += beyond(trial.measured, _told(smooth, fusion, name))
         if trial.has(name):
             events = events.plus(event_counts(trial.events, found))
             segments = segments.plus(segment_counts(trial.events, found, trial.duration_s))
@@ -206,7 +206,9 @@ def settle(trials: Sequence[Trial], measures: Mapping[str, str]) -> tuple[dict[s
         trials: of held-out songs.
         measures: by class, names of measures that settle it in any case.
     """
-    known = {str(getattr(finder, "name", "")): name for name, finder in FINDERS.items()}
+    known: dict[str, str] = {}
+    for measure, finder in FINDERS.items():
+        known |= dict.fromkeys((str(getattr(finder, "name", "")), *getattr(finder, "also", ())), measure)
     settled: dict[str, How] = {name: (None, f"measure:{measure}") for name, measure in measures.items()}
     told = []
     for name in [name for name in CLASSES if name not in settled]:

@@ -16,6 +16,7 @@ from models.model import Model
 from models.windows import FloatArray
 
 NEAR_S = 0.05  #: between what a measure and the network tell of the same
+ALIKE = {"noise_burst", "digital_noise"}  #: classes that sound alike: where a measure tells one, no network tells one
 
 
 class Heard:
@@ -82,13 +83,13 @@ def measure_of(label: Label) -> str:
 
 
 def beyond(measured: Sequence[Event], heard: Iterable[Event]) -> list[Event]:
-    """Of what the network heard, that which no measure tells already, with channel and exact place."""
+    """Of what the network heard, that which no measure tells already, with channel and exact place, or knows better."""
     return [event for event in heard if not any(_same(event, known) for known in measured)]
 
 
 def _same(one: Event, other: Event) -> bool:
     near = one.start_s < other.end_s + NEAR_S and other.start_s < one.end_s + NEAR_S
-    return one.name == other.name and near
+    return near and (one.name == other.name or {one.name, other.name} == ALIKE)
 
 
 def events_of(outputs: Outputs) -> list[Event]:

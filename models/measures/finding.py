@@ -24,6 +24,7 @@ class Finder(Meter[tuple[Event, ...]]):
     """Finds the events of one class. Subclasses look at a block, and may join what they found at the end."""
 
     name: ClassVar[str]  #: the class of defects
+    also: ClassVar[tuple[str, ...]] = ()  #: others that it tells from it
     context_s: ClassVar[float] = 0.1
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:

@@ -5,8 +5,9 @@ power, and second differences of six times; music, whose power lies low, has far
 singer's sibilants are white as well, up to -15 dBFS, and so are cymbals; but they swell or die away. So what is softer
 counts if its second differences are 20 dB above those of the music within 15 ms on both sides.
 
-Bytes that are no samples take all values alike, so that their peak is 1.7 times their root mean square; noise of other
-origin has peaks of three times and more. With hard edges that is a burst of noise, without it is none of both.
+Bytes that are no samples take all values alike, so that their peak is 1.7 times their root mean square, and few of them
+are at it; noise of other origin has peaks of three times and more, or is clipped. With hard edges that is a burst of
+noise, without it is none of both.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ EDGE = 100.0  # power of second differences over that on either side
 SHORTEST_FRAMES = 3
 JOIN_FRAMES = 2
 EVEN_CREST = 2.7  # peak over root mean square, of values that are all alike
+TOP, MOST_AT_TOP = 0.998, 0.01  # of the peak; share of the samples that are there, unless noise was clipped
 
 
 class _Run(NamedTuple):
@@ -38,12 +40,14 @@ class _Run(NamedTuple):
     certain: int  # frames that are white and loud without question
     power: float  # summed over its frames
     peak: float
+    at_top: float  # samples
 
 
 class StaticFinder(Finder):
     """Stretches of digital noise, by channel."""
 
     name = "digital_noise"
+    also = ("noise_burst",)
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         super().__init__(sample_rate_hz, channels)
@@ -77,11 +81,13 @@ class StaticFinder(Finder):
         bends = float(np.median([run.bends for run in runs]))
         hard = bends > EDGE * max(runs[0].before, runs[-1].after)
         certain = sum(run.certain for run in runs) >= SHORTEST_FRAMES
-        level = np.sqrt(sum(run.power for run in runs) / sum(run.stop - run.start for run in runs))
-        even = max(run.peak for run in runs) < EVEN_CREST * level
+        count = sum(run.stop - run.start for run in runs)
+        level = np.sqrt(sum(run.power for run in runs) / count)
+        at_top = sum(run.at_top for run in runs) / (count * self._size)
+        even = max(run.peak for run in runs) < EVEN_CREST * level and at_top < MOST_AT_TOP
         if hard or (certain and even):
             words = f"white noise at {decibels(float(level)):.0f} dBFS{' with hard edges' if hard else ''}"
-            name = self.name if even else "noise_burst"
+            name = self.name if even else self.also[0]
             self.tell(runs[0].start * self._size, runs[-1].stop * self._size, channel, 0.9, words, name=name)
 
     def _close(self) -> None:
@@ -115,10 +121,16 @@ def _white(frames: Samples, first: int, last: int) -> list[_Run]:
             float(bends[stop + 4 : stop + 6].max(initial=0.0)),
             int(certain[start:stop].sum()),
             float(powers[0][start:stop].sum()),
-            float(np.abs(frames[start:stop]).max()),
+            *_top(np.abs(frames[start:stop])),
         )
         for start, stop in runs_of(soft)
     ]
+
+
+def _top(heights: Samples) -> tuple[float, float]:
+    """The peak, and how many samples are at it."""
+    peak = float(heights.max())
+    return peak, float(np.count_nonzero(heights >= TOP * peak))
 
 
 def _power(rows: Samples) -> Array:
