@@ -102,7 +102,8 @@ class Label(_Part):
     by: str = Field(
         default="network",
         pattern=r"^(network|(network\+)?measure:[a-z_]+)$",
-        description="what settles it: network; measure:NAME, one of models/measures; or network+measure:NAME, both",
+        description="what settles it: network; measure:NAME, one of models/measures, or decoder, what decoding tells "
+        "of the file; or network+measure:NAME, both",
     )
 
 

@@ -29,6 +29,7 @@ from models.measures.version import DEFECTS_VERSION
 BLOCK_S = 10.0
 PACKET_S = 0.026  # of MP3 at 44.1 kHz: damage lasts as long at least
 JOIN_S = 0.06  # what is sound between two damaged stretches nobody hears as such
+DECODER = "decoder"  # what `Facts` say, where a card names the measure that settles a class
 FINDERS: dict[str, type[Meter[tuple[Event, ...]]]] = {
     "gaps": GapFinder,
     "clipping": ClippingFinder,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from scipy.ndimage import median_filter
 
 from models.audio import resample
 from models.defect_clips import excerpt
-from models.defects import FINDERS, Facts, Measures
+from models.defects import DECODER, FINDERS, Facts, Measures
 from models.degrade import degrade
 from models.degrade.negatives import NEGATIVES, negative
 from models.detection.clips import HEARD, NARROW_HZ
@@ -54,6 +54,7 @@ class Recording:
     rate_hz: int
     events: tuple[Event, ...]
     effect: bool = False  #: a musical one that sounds like a defect
+    facts: Facts = field(default_factory=Facts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,8 @@ def recordings(library: Library, each: int, seed: int) -> Iterator[Recording]:
             music = drawn(rng, rate_hz)
         degraded = degrade(music, rate_hz, name, 0.2 + 0.8 * (number + 0.5) / each, rng)
         told = tuple(Event(e.name, e.start_s, e.end_s, e.channel) for e in degraded.events)
-        yield Recording(samples=degraded.samples, rate_hz=rate_hz, events=told)
+        facts = Facts(damaged=[(e.start_s, e.end_s) for e in degraded.told])
+        yield Recording(samples=degraded.samples, rate_hz=rate_hz, events=told, facts=facts)
     for part, rate_hz in itertools.product(parts, (RATE_HZ, min(NARROW_HZ))):
         samples = np.asarray(library.part(*part)[0], np.float32)
         yield Recording(samples=resample(samples, RATE_HZ, rate_hz), rate_hz=rate_hz, events=())
@@ -206,7 +208,7 @@ def settle(trials: Sequence[Trial], measures: Mapping[str, str]) -> tuple[dict[s
         trials: of held-out songs.
         measures: by class, names of measures that settle it in any case.
     """
-    known: dict[str, str] = {}
+    known = {"codec_damage": DECODER}
     for measure, finder in FINDERS.items():
         known |= dict.fromkeys((str(getattr(finder, "name", "")), *getattr(finder, "also", ())), measure)
     settled: dict[str, How] = {name: (None, f"measure:{measure}") for name, measure in measures.items()}
@@ -244,6 +246,6 @@ def tried(model: Model, asked: Iterable[Recording]) -> list[Trial]:
     for recording in asked:
         audio = Heard(recording.samples, recording.rate_hz)
         scores = detector.outputs(audio).frames[model.card.output_of("frame_scores").name]
-        measured = tuple(Measures().detect(audio, Facts()))
+        measured = tuple(Measures().detect(audio, recording.facts))
         trials.append(Trial(scores=scores, measured=measured, events=recording.events, effect=recording.effect))
     return trials
