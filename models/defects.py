@@ -21,9 +21,9 @@ from models.measures.edges import EdgeFinder
 from models.measures.flat import ClippingFinder
 from models.measures.gaps import GapFinder
 from models.measures.hum_places import HumFinder
-from models.measures.polarity import PolarityFinder
 from models.measures.repeats import RepeatFinder
 from models.measures.static import StaticFinder
+from models.measures.steps import StepFinder
 from models.measures.version import DEFECTS_VERSION
 
 BLOCK_S = 10.0
@@ -37,7 +37,7 @@ FINDERS: dict[str, type[Meter[tuple[Event, ...]]]] = {
     "clicks": ClickFinder,
     "static": StaticFinder,
     "repeats": RepeatFinder,
-    "polarity": PolarityFinder,
+    "steps": StepFinder,
     "edges": EdgeFinder,
 }
 

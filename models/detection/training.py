@@ -30,7 +30,7 @@ FloatArray = npt.NDArray[np.float32]
 #: for dropouts; and hum is in some of the recordings that count as clean, as a click or two of theirs.
 LEFT_TO_MEASURES = {
     "abrupt_edge": "edges",
-    "channel_fault": "polarity",
+    "channel_fault": "steps",
     "hum": "hum",
     "click": "clicks",
     "dropout": "gaps",

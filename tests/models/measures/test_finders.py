@@ -15,9 +15,9 @@ from models.measures.clicks import find_clicks
 from models.measures.edges import find_edges
 from models.measures.flat import find_clipping
 from models.measures.gaps import find_gaps
-from models.measures.polarity import find_turned
 from models.measures.repeats import find_repeats
 from models.measures.static import find_static
+from models.measures.steps import find_steps
 from models.measures.strokes import in_rhythm
 from tests import signals
 from tests.models.measures.music import pop
@@ -69,25 +69,29 @@ def test_a_value_is_held_for_longer_than_a_block() -> None:
     assert (held.start_s, held.end_s) == pytest.approx((90_000 / RATE, 220_000 / RATE), abs=0.001)
 
 
+@pytest.mark.parametrize("gain", [-1.0, 0.3, 2.0, -0.5])
 @pytest.mark.parametrize("stop", [190_199, 6 * RATE])
-def test_a_channel_that_is_turned_in_polarity(stop: int) -> None:
-    t = np.arange(6 * RATE) / RATE
-    chord = [a * np.sin(2 * np.pi * hz * t) for a, hz in ((0.2, 220), (0.1, 331), (0.05, 523))]
-    left = np.sum(chord, axis=0).astype(np.float32)
-    wave = np.stack([left, 0.8 * left + signals.noise(6.0, RATE, 0.001, seed=5)], axis=1)
-    clean = wave.copy()
-    wave[100_017:stop, 1] *= -1
-    fault = only(find_turned(wave, RATE))
+def test_a_channel_whose_gain_steps(stop: int, gain: float) -> None:
+    wave = song()
+    assert find_steps(wave, RATE) == ()
+    wave[100_017:stop, 1] *= np.float32(gain)
+    fault = only(find_steps(wave, RATE))
     assert (fault.name, fault.channel) == ("channel_fault", 1)
-    assert (fault.start_s, fault.end_s) == pytest.approx((100_017 / RATE, stop / RATE), abs=0.001)
-    assert find_turned(clean, RATE) == ()
+    assert (fault.start_s, fault.end_s) == pytest.approx((100_017 / RATE, stop / RATE), abs=0.0001)
+    assert ("turned" in fault.words) == (gain < 0)
+    told_db = float(fault.words.partition("by ")[2].partition(" dB")[0])
+    assert told_db == pytest.approx(20 * np.log10(abs(gain)), abs=1)
 
 
-def test_a_fault_of_a_channel_is_none_where_an_instrument_comes_in_that_is_all_side() -> None:
+def test_a_step_of_all_channels_is_no_fault_of_one_and_neither_is_what_comes_in_or_goes() -> None:
+    wave = song()
+    wave[100_017:] *= np.float32(0.3)
+    assert find_steps(wave, RATE) == ()
     left = song(seed=3)[:, 0]
     wave = np.stack([left, left], axis=1)
     wave[3 * RATE :] += np.float32(2) * np.stack([song(seed=4)[:, 1], -song(seed=4)[:, 1]], axis=1)[3 * RATE :]
-    assert find_turned(wave, RATE) == ()
+    assert find_steps(wave, RATE) == ()
+    assert find_steps(wave[:, :1], RATE) == ()
 
 
 @pytest.mark.parametrize("length", [900, 4_410, 20_000])
