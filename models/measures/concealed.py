@@ -43,7 +43,7 @@ SPARSE = 0.03  # of the level, in the middle of all samples: less is a wave of a
 GONE = 0.05  # power, of what is copied: faded out
 NEARBY_S, PERIODIC = 0.35, 0.05  # share of the milliseconds nearby that may repeat something
 MOST_COPIES = 40  # that are looked at in a block; more is music
-SAME_GAIN = 0.02
+SAME_GAIN, FADED = 0.02, 0.1  # share of the frames that have another
 PACKETS_S = (0.01, 0.02, 0.03, 0.04, 0.06)
 STUTTER_LAG_S, STUTTER_S = 0.015, 0.12  # at one level: longer ones
 
@@ -70,7 +70,7 @@ class _Frames(NamedTuple):
 
     @property
     def size(self) -> int:
-        return self.copies.shape[1]
+        return int(self.copies.shape[1])
 
     def count(self, seconds: float) -> int:
         return math.ceil(seconds * self.rate_hz / self.size - 0.1)
@@ -147,18 +147,22 @@ def _copy(rises: Samples, wave: Samples, lag: int, first: int, last: int, rate_h
     if frames is None or b == a or not _is_cut(frames, a, b, -1):
         return None
     start, stop = frames.begin + a * frames.size, frames.begin + b * frames.size
-    joint, around = round(JOINT_S * rate_hz), round(AROUND_S * rate_hz)
+    error, faded = _law(frames, np.flatnonzero(frames.error[a:b] < EXACT) + a)
     gone = GONE * _power(wave[start - lag : start])
-    back = _sounds_again(wave, stop, gone, frames.size)
-    ended = back + frames.size <= len(wave) if back > stop + joint else _is_cut(frames, a, b, 1)
-    if not ended or not _is_sound(wave, start - lag, start, around):
+    back = _sounds_again(wave, stop, gone, frames.size) if faded else stop
+    silent = back > stop + round(JOINT_S * rate_hz)
+    ended = back + frames.size <= len(wave) if silent else _is_cut(frames, a, b, 1)
+    if error is None or not ended or not _is_sound(wave, start - lag, start, round(AROUND_S * rate_hz)):
         return None
-    exact = np.flatnonzero(frames.error[a:b] < EXACT) + a
+    return _Copy(start, back, lag, error, faded)
+
+
+def _law(frames: _Frames, exact: Places) -> tuple[float | None, bool]:
+    """Of the frames that are `exact`: what no steady gain explains, None if it is too much; and whether that moves."""
     errors, gains = unlike_faded(frames.sources[exact], frames.rises[exact], frames.copies[exact])
     error = float(np.median(errors))
-    if error > max(LAW, DITHERED * frames.rounding / float(np.median(frames.power[exact]))):
-        return None
-    return _Copy(start, back, lag, error, back > stop + joint or bool(np.abs(gains - 1).max() > SAME_GAIN))
+    allowed = max(LAW, DITHERED * frames.rounding / float(np.median(frames.power[exact])))
+    return error if error <= allowed else None, bool(np.mean(np.abs(gains - 1) > SAME_GAIN) > FADED)
 
 
 def _frames(rises: Samples, wave: Samples, lag: int, first: int, last: int, rate_hz: int) -> _Frames | None:
