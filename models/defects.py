@@ -17,6 +17,7 @@ import numpy.typing as npt
 from models.events import Event, merged, order
 from models.measures.blocks import Meter
 from models.measures.clicks import ClickFinder
+from models.measures.concealed import ConcealmentFinder
 from models.measures.edges import EdgeFinder
 from models.measures.flat import ClippingFinder
 from models.measures.gaps import GapFinder
@@ -38,6 +39,7 @@ FINDERS: dict[str, type[Meter[tuple[Event, ...]]]] = {
     "static": StaticFinder,
     "repeats": RepeatFinder,
     "steps": StepFinder,
+    "concealed": ConcealmentFinder,
     "edges": EdgeFinder,
 }
 

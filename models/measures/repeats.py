@@ -3,8 +3,12 @@
 Sound that was recorded never repeats itself to the bit, so a repetition of that kind was made by a machine. Six frames
 of 16, every 5 ms, are looked for within the next half second, and where they are found, how far both agree is seen. A
 repetition counts if it has three quarters of the lag (the rest may be a crossfade). What repeats itself within 15 ms as
-well is a synthesiser's steady wave, or silence; a repetition that is faded to nothing at its joints is an effect that
-somebody made. Both are none. After lossy coding nothing is the same to the bit, and nothing is found.
+well is a synthesiser's steady wave, or silence; a sound that dies away over hum leaves a steady wave, too: just before
+a stutter, what is a lag apart is not alike. A repetition that is faded to nothing at its joints is an effect that
+somebody made. All these are none. After lossy coding nothing is the same to the bit, and nothing is found.
+
+A lag that is a packet's length to the sample is left to models/measures/concealed.py, unless the repetition outlasts
+what stands for lost packets.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import numpy.typing as npt
 
 from models.events import Event, runs_of
 from models.measures.blocks import Samples, measured
+from models.measures.concealed import STUTTER_S, is_packet
 from models.measures.finding import Finder, rms
 
 SHORTEST_S, LONGEST_S = 0.015, 0.5
@@ -23,6 +28,7 @@ WORD = TAPS[-1] + 1
 AGREEING = 0.75  # of the lag
 FAINTEST = 10 ** (-60 / 20)
 JOINT_S, FADED = 0.0001, 0.15  # around a joint; of the level
+BEFORE_S, APART = 0.005, 0.2  # what differs just before, of the level: less is a sound that dies away over hum
 MOST_LAGS = 64  # that are followed in a second
 
 
@@ -41,6 +47,7 @@ class RepeatFinder(Finder):
         if planes.shape[1] < 4 * WORD:
             return
         going_on, self._going_on = self._going_on, set()
+        longest_loss = STUTTER_S * self.sample_rate_hz
         for lag in self._lags(planes, core, at)[:MOST_LAGS]:
             same = np.all(planes[:, lag:] == planes[:, :-lag], axis=0)
             for first, stop in runs_of(same):
@@ -48,6 +55,8 @@ class RepeatFinder(Finder):
                 if not touches or stop - first < max(AGREEING * lag, SHORTEST_S * self.sample_rate_hz):
                     continue
                 begun_before = first == 0 and at > 0
+                if not begun_before and stop - first <= longest_loss and is_packet(lag, self.sample_rate_hz):
+                    continue
                 if lag in going_on if begun_before else self._is_cut(planes, lag, first, stop):
                     words = f"{1000 * lag / self.sample_rate_hz:.0f} ms come again to the bit"
                     self.tell(at + first + lag, at + stop + lag, None, 0.98, words)
@@ -82,8 +91,11 @@ class RepeatFinder(Finder):
         return [int(lag) for lag in np.unique(lags[kept])]
 
     def _is_cut(self, planes: Samples, lag: int, first: int, stop: int) -> bool:
-        """Whether the first joint lies in full sound."""
+        """Whether the first joint lies in full sound, and what is repeated begins at once."""
         level = rms(planes[:, first:stop])
+        before = slice(max(0, first - round(BEFORE_S * self.sample_rate_hz)), first)
+        if first and rms(planes[:, before.start + lag : first + lag] - planes[:, before]) < APART * level:
+            return False
         near = max(2, round(JOINT_S * self.sample_rate_hz))
         joint = planes[:, max(0, first + lag - near) : first + lag + near]
         return level > FAINTEST and float(np.abs(joint).max()) > FADED * level

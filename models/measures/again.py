@@ -1,0 +1,119 @@
+"""Where a wave comes again within 60 ms, whatever its gain: by the signs of its samples.
+
+No gain changes signs, and rounding changes those of the faintest samples alone. So the signs of 32 samples, every
+millisecond, are looked for in what follows, as keys in a table; where they are found, two milliseconds are compared.
+Recorded music has hardly a place where these agree to -25 dB.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from models.measures.blocks import Array, Samples
+
+Places = npt.NDArray[np.int64]
+
+SHORTEST_LAG_S, LONGEST_LAG_S = 0.005, 0.0605
+WORD = 32  # signs that are looked for
+FEWEST = 4  # of one sign among them: what is nearly all of one tells nothing
+ANCHORS_S = 0.001
+NEAREST = 3  # places of the same signs that are tried
+ALIKE = 10 ** (-25 / 10)  # power of what a gain does not explain, of all
+FAINTEST = 1e-5
+
+
+class Pairs(NamedTuple):
+    """Places where the same sound begins, [pairs] each."""
+
+    sources: Places
+    copies: Places  #: later ones
+
+    def where(self, true: npt.NDArray[np.bool_]) -> Pairs:
+        """Some of them."""
+        return Pairs(self.sources[true], self.copies[true])
+
+
+def pairs_in(wave: Samples, core: slice, rate_hz: int) -> Pairs:
+    """Pairs whose sources lie in the `core` of a whitened `wave` [frames], alike but for a gain for 2 ms."""
+    return _alike(wave, _same_signs(wave, core, rate_hz), rate_hz)
+
+
+def _same_signs(wave: Samples, core: slice, rate_hz: int) -> Pairs:
+    longest = round(LONGEST_LAG_S * rate_hz)
+    words = _sign_words(wave[core.start : core.stop + longest + WORD])
+    step = max(8, round(ANCHORS_S * rate_hz))
+    anchors = np.arange((-core.start) % step, min(core.stop - core.start, len(words)), step)
+    signs = np.bitwise_count(words[anchors])
+    anchors = anchors[(signs >= FEWEST) & (signs <= WORD - FEWEST)]
+    keys = _keys(words)
+    known = np.zeros(2**16, bool)
+    known[keys[anchors]] = True
+    maybe = np.flatnonzero(known.take(keys))
+    found = _met(words, anchors, maybe, longest)
+    lags = found.copies - found.sources
+    found = found.where(lags >= round(SHORTEST_LAG_S * rate_hz))
+    return Pairs(core.start + found.sources, core.start + found.copies)
+
+
+def _met(words: npt.NDArray[np.uint32], anchors: Places, places: Places, longest: int) -> Pairs:
+    """The first NEAREST of `anchors` that lie no more than `longest` before each of `places` and have the same word."""
+    ordered = np.r_[np.sort(words[anchors].astype(np.int64) << 31 | anchors), -1]
+    sought = words[places].astype(np.int64) << 31
+    first = np.searchsorted(ordered[:-1], sought | np.maximum(places - longest, 0))
+    found = [np.empty((2, 0), np.int64)]
+    for later in range(NEAREST):
+        lags = places - (ordered[np.minimum(first + later, len(ordered) - 1)] - sought)
+        met = (lags >= 0) & (lags <= longest)
+        places, sought, first, lags = places[met], sought[met], first[met], lags[met]
+        found.append(np.stack([places - lags, places]))
+    return Pairs(*np.concatenate(found, axis=1))
+
+
+def _sign_words(wave: Samples) -> npt.NDArray[np.uint32]:
+    """The signs of the WORD samples from each place on, a bit each."""
+    words = (wave > 0).astype(np.uint32)
+    for bits in (1, 2, 4, 8, 16):
+        words = words[:-bits] | (words[bits:] << np.uint32(bits))
+    return words
+
+
+def _keys(words: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint16]:
+    return ((words * np.uint32(0x85EBCA6B)) >> np.uint32(16)).astype(np.uint16)
+
+
+def _alike(wave: Samples, pairs: Pairs, rate_hz: int) -> Pairs:
+    window = np.arange(-8, max(48, round(0.002 * rate_hz)))
+    pairs = pairs.where((pairs.sources >= 8) & (pairs.copies + len(window) < len(wave)))
+    sources, copies = (wave.take(places[:, None] + window) for places in pairs)
+    error, power = unlike(sources, copies)
+    return pairs.where((error < ALIKE) & (power > len(window) * FAINTEST**2))
+
+
+def unlike(sources: Array, copies: Array) -> tuple[Array, Array]:
+    """Of rows: the power in `copies` that no gain of `sources` explains, of all (0..1); and the power, summed."""
+    before, after, both = (
+        np.einsum("ij,ij->i", a, b).astype(np.float64)
+        for a, b in ((sources, sources), (copies, copies), (sources, copies))
+    )
+    explained = np.where(both > 0, both, 0) ** 2 / np.maximum(before * after, 1e-60)
+    return np.maximum(1 - explained, 0), after
+
+
+def unlike_faded(sources: Array, rises: Array, copies: Array) -> tuple[Array, Array]:
+    """Of rows: the power in `copies`, of all, that no gain explains that changes steadily; and the gain midway.
+
+    Args:
+        sources, copies: [rows, frames], second differences of the sound.
+        rises: its first differences, from the second to the third of the samples that make up `sources`: a gain that
+            changes from sample to sample acts on the sound, before it is whitened.
+    """
+    x, y = sources.astype(np.float64), copies.astype(np.float64)
+    frames = x.shape[1]
+    z = x * (np.arange(frames) - frames / 2) + 2.0 * rises
+    xx, xz, zz, xy, zy, yy = (np.einsum("ij,ij->i", a, b) for a, b in ((x, x), (x, z), (z, z), (x, y), (z, y), (y, y)))
+    whole = np.maximum(xx * zz - xz**2, 1e-60)
+    gain, slope = (xy * zz - zy * xz) / whole, (zy * xx - xy * xz) / whole
+    return np.maximum(1 - (gain * xy + slope * zy) / np.maximum(yy, 1e-60), 0), gain
