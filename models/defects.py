@@ -23,6 +23,7 @@ from models.measures.gaps import GapFinder
 from models.measures.hum_places import HumFinder
 from models.measures.polarity import PolarityFinder
 from models.measures.repeats import RepeatFinder
+from models.measures.speed import SpeedFinder
 from models.measures.static import StaticFinder
 from models.measures.version import DEFECTS_VERSION
 
@@ -38,6 +39,7 @@ FINDERS: dict[str, type[Meter[tuple[Event, ...]]]] = {
     "repeats": RepeatFinder,
     "polarity": PolarityFinder,
     "edges": EdgeFinder,
+    "speed": SpeedFinder,
 }
 
 
