@@ -25,11 +25,12 @@ SPAN_S, CORE_S = 90.0, 70.0  # that are looked at together, and in whose middle 
 AWAY = 2  # steps from the own speed
 JOINED_S = 0.3  # while a swing passes through the own speed
 LEAST_CENTS = 15
-LEAST_FIT, LEAST_FITS = 1.0, 8.0  # of a frame, of all frames together
+LEAST_FIT, LEAST_FITS = 1.0, 6.0  # of a frame, of all frames together
 LEAST_EVIDENCE, CHANGES, MOST_CHANGE = 1.8, 0.1, 10.0  # fit of a frame and what partials that move add to it
 SWING_CHANGE, SWING_FIT = 50.0, 0.8  # of what moves all the time, and less exactly
-TEMPERED_CENTS, TEMPERED_SHARE, TEMPERED_FIT = 8, 0.6, 2.0
-BESIDE_S, LEAST_BESIDE = 0.4, 0.8  # at the own speed, before and after a stretch
+TEMPERED_CENTS, TEMPERED_SHARE = 8, 0.6  # off whole semitones; of the frames that are so
+ONE_SEMITONE_FIT = 2.2  # from which on one semitone is told; two and more are music
+BESIDE_S, LEAST_BESIDE = 0.4, 0.3  # at the own speed, before and after a stretch
 SERIES_SHARE, SERIES_DB, SERIES_HZ = 0.9, 40.0, 3000.0
 
 
@@ -127,7 +128,7 @@ def is_wrong(stretch: Stretch) -> bool:
     if cents.max() < LEAST_CENTS or stretch.series > SERIES_SHARE:
         return False
     off = np.abs(cents - 100 * np.maximum(np.rint(cents / 100), 1))
-    if fit < TEMPERED_FIT and np.mean(off <= TEMPERED_CENTS) > TEMPERED_SHARE:
+    if np.mean(off <= TEMPERED_CENTS) > TEMPERED_SHARE and (fit < ONE_SEMITONE_FIT or np.median(cents) > 150):
         return False
     if fit >= SWING_FIT and stretch.change >= SWING_CHANGE:
         return True
