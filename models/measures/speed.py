@@ -21,7 +21,7 @@ from models.measures.blocks import Array, Meter, Samples, measured, within_float
 from models.measures.partials import NONE, STEP_CENTS, Partials
 from models.measures.speed_path import LAG, Evidence, speed_evidence
 
-SPAN_S, CORE_S = 90.0, 70.0  # that are looked at together, and in whose middle stretches may begin
+SPAN_S, CORE_S = 120.0, 100.0  # that are looked at together, and in whose middle stretches may begin
 AWAY = 2  # steps from the own speed
 JOINED_S = 0.3  # while a swing passes through the own speed
 LEAST_CENTS = 15

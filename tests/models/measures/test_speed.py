@@ -75,8 +75,8 @@ def test_blocks_and_gain_change_nothing_and_channels_are_one() -> None:
 
 
 def test_a_jump_is_found_once_wherever_it_lies_in_a_long_recording() -> None:
-    wave = played(played(np.tile(chords(), (10, 1)), 30.0, np.full(RATE, 1.04)), 79.6, np.full(RATE, 0.96))
-    assert [e.start_s for e in find_speed_jumps(wave, RATE)] == pytest.approx([30.0, 79.6], abs=0.1)
+    wave = played(played(np.tile(chords(), (12, 1)), 30.0, np.full(RATE, 1.04)), 109.6, np.full(RATE, 0.96))
+    assert [e.start_s for e in find_speed_jumps(wave, RATE)] == pytest.approx([30.0, 109.6], abs=0.1)
 
 
 def test_chords_that_are_held_or_change_or_fade_are_music() -> None:
