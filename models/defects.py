@@ -23,6 +23,7 @@ from models.measures.flat import ClippingFinder
 from models.measures.gaps import GapFinder
 from models.measures.hum_places import HumFinder
 from models.measures.repeats import RepeatFinder
+from models.measures.speed import SpeedFinder
 from models.measures.static import StaticFinder
 from models.measures.steps import StepFinder
 from models.measures.version import DEFECTS_VERSION
@@ -41,6 +42,7 @@ FINDERS: dict[str, type[Meter[tuple[Event, ...]]]] = {
     "steps": StepFinder,
     "concealed": ConcealmentFinder,
     "edges": EdgeFinder,
+    "speed": SpeedFinder,
 }
 
 
