@@ -72,7 +72,7 @@ endif
 	$(BIN)/songscan show "$(OUTPUT)"
 
 test: setup $(BQEMULATOR)/.ready
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 $(FLINK)/.ready: requirements-flink.lock | $(READY)
 	rm -rf $(FLINK)
@@ -91,7 +91,7 @@ check: setup $(BQEMULATOR)/.ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 bench: setup
 	$(BIN)/python -m bench

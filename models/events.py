@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scipy.ndimage import median_filter
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -106,6 +105,8 @@ def _median(frames: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.float
     half = width // 2
     if half < 1 or not len(frames):
         return frames
+    from scipy.ndimage import median_filter  # slow to import, and the command line comes by here
+
     return np.asarray(median_filter(frames, 2 * half + 1, mode="nearest"))
 
 

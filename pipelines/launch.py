@@ -43,12 +43,13 @@ class _Terminal(Console):
 
 @dataclass
 class Launch:
-    """One run on this machine: its session, and the folder and the log of its workers."""
+    """One run on this machine: its session, and the folder, the log and the number of its workers."""
 
     session: Session
     console: Console
     lock_fd: int
     desk: str
+    most_workers: int = 1
     command: Sequence[str] = PIPELINE
 
     def __post_init__(self) -> None:
@@ -59,12 +60,10 @@ class Launch:
         self.log.write_text("", encoding="utf-8")
         Path(self.desk, "tables").mkdir(exist_ok=True)
 
-    def workers(self, count: int) -> list[Worker]:
-        """So many pipeline processes, waiting for their plans."""
-        threads, session = max(1, cores() // count), self.session
-        return [
-            Worker(session.argv, session.run_id, self.log, self.lock_fd, threads, self.command) for _ in range(count)
-        ]
+    def worker(self) -> Worker:
+        """A pipeline process, waiting for its plan."""
+        threads, session = max(1, cores() // self.most_workers), self.session
+        return Worker(session.argv, session.run_id, self.log, self.lock_fd, threads, self.command)
 
     def rest(self, worker: Worker) -> Share | None:
         """What a worker that died has left of its share; None if nothing is."""
@@ -104,9 +103,9 @@ def _launch(argv: Sequence[str], command: Sequence[str]) -> int:
     desk, console = mirror.desk(settings.output), _Terminal(quiet=settings.log_format == JSON)
     session = Session(settings, [*argv, *more], desk)
     with lock(desk, settings.output) as lock_fd, leased(settings.output, session.run_id), temporary_folder(desk):
-        run = Launch(session, console, lock_fd, desk, command)
+        run = Launch(session, console, lock_fd, desk, count, command)
         with watched(settings, session.run_id, run.log):
-            return scan(run, count)
+            return scan(run)
 
 
 def tell_only(settings: ScanSettings, argv: Sequence[str], beam_flags: Sequence[str]) -> int:
@@ -172,16 +171,19 @@ def local_workers(beam_flags: Sequence[str]) -> tuple[int, list[str]]:
     return int(number) or cores(), ["--direct_num_workers=1"]
 
 
-def scan(run: Launch, count: int) -> int:
+def scan(run: Launch) -> int:
     """Plans, runs and tells; the exit status."""
     session, settings = run.session, run.session.settings
     budget_s = 3600 * (settings.budget_hours or math.inf)
     interrupt = Interrupt(lambda text: run.console.print(text, highlight=False), deadline_s=time.monotonic() + budget_s)
-    workers = run.workers(count)
+    workers = [run.worker()]
     try:
         plan = session.plan(str(run.folder / "plan.parquet"))
         tell_plan(plan, settings.tasks, run.console)
         with interrupt.listening(), session.failures_written_down(plan):
+            # The first has been starting all the while; the others wait to be seen to have something to do.
+            for _ in range(1, min(run.most_workers, plan.shards)):
+                workers.append(run.worker())
             follow(run, workers, plan, interrupt)
     finally:
         for worker in workers:

@@ -19,7 +19,6 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from pipelines.beam_options import ScanOptions, as_switches, parse
-from pipelines.finish import Finish
 from pipelines.gpu import stage_hints
 from pipelines.logs import log_as_worker
 from pipelines.options import DETACHED_RUNNERS, ScanSettings, read_settings
@@ -92,6 +91,8 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> beam.PCollection
     )
     parts = shards | "Scan" >> stage.with_resource_hints(**stage_hints(options, settings.tasks))
     if scan.ends_itself:
+        from pipelines.finish import Finish  # here, since a launcher's workers never need what it imports
+
         alone = options.view_as(StandardOptions).runner in DETACHED_RUNNERS
         _ = parts | "Finish" >> Finish(settings, scan.run_id, alone)
     return parts

@@ -116,7 +116,7 @@ class Session:
             return
         from transforms.publish import publish  # imports Google's client, which takes seconds
 
-        publish(self.settings.output, self.settings.results, LOG.info)
+        publish(self.settings.output, self.settings.results, LOG.info, prepared=True)  # by `plan`
 
     @contextlib.contextmanager
     def publishing(self) -> Iterator[bool]:

@@ -72,6 +72,8 @@ class Worker:
         # BLAS threads spin while they wait: on products as small as ours, they triple the processor time.
         limits = {"TF_NUM_INTRAOP_THREADS": str(self.threads), "TF_NUM_INTEROP_THREADS": "1"}
         limits |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        # SavedModels need no Keras; but TensorFlow takes a second or two to import Keras 3, unless told of the old one.
+        limits["TF_USE_LEGACY_KERAS"] = "1"
         with open(self.log, "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [*self.command, *self.argv, *(f"--{k}={v}" for k, v in ours.items())],

@@ -34,6 +34,14 @@ def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
         gcs_client.client.cache_clear()
         yield running
         gcs_client.client.cache_clear()
+        gcs_client._away.clear()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests to Cloud Storage are given up soon, whether the one before found somebody or not."""
+    monkeypatch.setattr(gcs_client, "DEADLINE_S", 0.2)
+    monkeypatch.setattr(gcs_client, "HASTE_S", 0.2)
 
 
 @pytest.fixture

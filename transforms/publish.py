@@ -57,7 +57,7 @@ class Published:
     rows: Mapping[str, int]  #: added or brought up to date, by table; tables without new parts are left out
 
 
-def publish(output: str, results: Dataset, tell: Tell = lambda _: None) -> Published:
+def publish(output: str, results: Dataset, tell: Tell = lambda _: None, *, prepared: bool = False) -> Published:
     """Brings the rows of all committed parts of `output` into the tables of `results`, and makes tables and views.
 
     Only one publication of an output at a time: whoever holds the lock of a local one.
@@ -65,6 +65,7 @@ def publish(output: str, results: Dataset, tell: Tell = lambda _: None) -> Publi
     Args:
         output: a local folder, or gs://BUCKET/FOLDER.
         tell: is given a line for every table that got rows.
+        prepared: `prepare` was called not long ago, so that tables and views need not be looked at again.
 
     Raises:
         MisuseError: if `output` is no output of songscan, or the dataset is not there or may not be written.
@@ -73,7 +74,8 @@ def publish(output: str, results: Dataset, tell: Tell = lambda _: None) -> Publi
     found = find_parts(output)
     warehouse = bigquery.connect(results)
     publication = f"{datetime.now(UTC):%Y%m%dT%H%M%S}_{secrets.token_hex(3)}"
-    make_tables(warehouse, publication)
+    if not prepared:
+        make_tables(warehouse, publication)
     known = _published(warehouse, publication)
     new = {t: [p for p in found.get(t, []) if (t, p.name, p.revision) not in known] for t in records.TABLES}
     rows = {}

@@ -63,6 +63,12 @@ def test_when_the_budget_runs_out_the_rest_is_left_for_the_next_night(tmp_path):
     assert_complete(tmp_path / "out", 100)
 
 
+@pytest.fixture(scope="module")
+def music(tmp_path_factory):
+    """A catalogue of 240 tracks; not to be changed."""
+    return catalogue(tmp_path_factory.mktemp("catalogue") / "music", 240)
+
+
 def wait_for_parts(process: subprocess.Popen, output: Path, count: int) -> None:
     folder = output / "tables" / "work"
     while not folder.exists() or len(list(folder.glob("*.parquet"))) < count:
@@ -80,10 +86,10 @@ def assert_complete(output: Path, count: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_killed_at_any_moment_and_run_again(tmp_path, seed):
-    music = catalogue(tmp_path / "music", 240)
+def test_killed_at_any_moment_and_run_again(tmp_path, music, seed):
     output = tmp_path / "out"
-    process = subprocess.Popen(command(music, output), cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+    started = command(music, output, "--direct_num_workers=2")
+    process = subprocess.Popen(started, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
     time.sleep(random.Random(seed).uniform(3.0, 9.0))
     kill_all(process)
     note = output / "state" / "temporary"
@@ -129,7 +135,8 @@ def test_a_track_that_kills_its_worker_twice_is_a_dead_letter(tmp_path, monkeypa
     (music / "track005.wav").rename(music / "killer.wav")
     monkeypatch.chdir(ROOT)
     double = (sys.executable, "-m", "tests.doubles.pipeline")
-    status = launch([f"--input={music}", f"--output={tmp_path / 'out'}", "--max_failed_fraction=0.5"], double)
+    flags = ["--tasks=quality", "--max_failed_fraction=0.5", "--direct_num_workers=2"]
+    status = launch([f"--input={music}", f"--output={tmp_path / 'out'}", *flags], double)
     assert status == 0
     run = last_run(tmp_path / "out")
     assert (run["written"], run["dead_lettered"]) == (11, 1)

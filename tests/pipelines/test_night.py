@@ -16,7 +16,7 @@ from tests.doubles.storage_proxy import proxied
 from transforms import gcs, gcs_client
 from transforms.errors import RunError
 
-TRACKS = 20
+TRACKS = 8
 SOURCE, OUTPUT = "gs://music/catalogue", "gs://music/scan"
 COUNTED = ("tracks", "work", "quality", "tags", "runs", "tracks_now", "work_now", "quality_now", "tags_now")
 
@@ -75,8 +75,8 @@ def test_nights_of_a_bucket_into_bigquery(bucket, warehouse, tmp_path):
     model, results = upload_model(bucket, tmp_path, "1"), bigquery.new_dataset()
 
     assert night(results, model) == 0
-    first = {"tracks": 20, "work": 40, "quality": 20, "tags": 40, "runs": 1}
-    now = {"tracks_now": 20, "work_now": 40, "quality_now": 20, "tags_now": 40}
+    first = {"tracks": 8, "work": 16, "quality": 8, "tags": 16, "runs": 1}
+    now = {"tracks_now": 8, "work_now": 16, "quality_now": 8, "tags_now": 16}
     assert counts(results) == first | now
 
     # Parts are but the way into BigQuery: the ledger is there, whatever becomes of them, on whichever machine.
@@ -86,13 +86,13 @@ def test_nights_of_a_bucket_into_bigquery(bucket, warehouse, tmp_path):
     assert night(results, model) == 0
     assert counts(results) == first | now | {"runs": 2}
     run = last_run(results)
-    assert (run["listed"], run["up_to_date"], run["written"]) == (20, 20, 0)
+    assert (run["listed"], run["up_to_date"], run["written"]) == (8, 8, 0)
 
     upload_track(bucket, tmp_path, 7, 1.5)
     assert night(results, model) == 0
     run = last_run(results)
-    assert (run["listed"], run["up_to_date"], run["written"]) == (20, 19, 1)
-    changed = {"tracks": 21, "work": 42, "quality": 21, "tags": 42, "runs": 3}
+    assert (run["listed"], run["up_to_date"], run["written"]) == (8, 7, 1)
+    changed = {"tracks": 9, "work": 18, "quality": 9, "tags": 18, "runs": 3}
     assert counts(results) == changed | now
     asked = "SELECT DISTINCT duration_s FROM tracks_now WHERE track_id = 'track07.flac'"
     assert bigquery.ask(results, asked) == [{"duration_s": 1.5}]
@@ -105,12 +105,12 @@ def test_nights_of_a_bucket_into_bigquery(bucket, warehouse, tmp_path):
     with pytest.raises(RunError, match="out of luck"):
         night(results, model)
     warehouse.fault = None
-    assert counts(results)["work"] == 42
-    assert counts(results)["tags_now"] == 40  # of version 1: no half night shows
+    assert counts(results)["work"] == 18
+    assert counts(results)["tags_now"] == 16  # of version 1: no half night shows
     assert night(results, model) == 0
     run = last_run(results)
-    assert (run["up_to_date"], run["written"]) == (20, 0)
-    version_2 = {"tracks": 41, "work": 62, "quality": 21, "tags": 82, "runs": 5}
+    assert (run["up_to_date"], run["written"]) == (8, 0)
+    version_2 = {"tracks": 17, "work": 26, "quality": 9, "tags": 34, "runs": 5}
     assert counts(results) == version_2 | now
     asked = "SELECT model_version, COUNT(*) AS n FROM tags_now GROUP BY model_version"
-    assert bigquery.ask(results, asked) == [{"model_version": "2", "n": 40}]
+    assert bigquery.ask(results, asked) == [{"model_version": "2", "n": 16}]

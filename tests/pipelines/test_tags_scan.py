@@ -21,9 +21,9 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scanned(tmp_path_factory, model):
-    """A catalogue of eight tracks, scanned for quality and tags; not to be changed."""
-    folder = tmp_path_factory.mktemp("scanned")
-    scan(catalogue(folder / "music", 8), folder / "out", "--tasks=quality,tags", f"--models={model}")
+    """A catalogue of eight tracks, scanned for quality and tags by two workers; not to be changed."""
+    folder, two = tmp_path_factory.mktemp("scanned"), "--direct_num_workers=2"
+    scan(catalogue(folder / "music", 8), folder / "out", "--tasks=quality,tags", f"--models={model}", two)
     return folder
 
 

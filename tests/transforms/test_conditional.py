@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from transforms import gcs_client
 from transforms.conditional import create_exclusively, delete, read_with_generation, replace
 from transforms.errors import RunError
 
@@ -63,8 +62,7 @@ def test_content_that_is_replaced_or_damaged_on_its_way_is_read_again(bucket, pr
         read_with_generation(uri)
 
 
-def test_refusals_are_told_in_words(bucket, proxy, monkeypatch):
-    monkeypatch.setattr(gcs_client, "DEADLINE_S", 0.1)
+def test_refusals_are_told_in_words(bucket, proxy, impatient):
     uri = f"gs://{bucket.name}/state/lock"
     with pytest.raises(RunError, match=r"cannot write gs://no-such-bucket/lock.*check the bucket's name"):
         create_exclusively("gs://no-such-bucket/lock", b"a")

@@ -76,8 +76,7 @@ def test_listing_and_describing_wait_too(bucket, proxy, kind):
     assert proxy.faults[kind] == 6
 
 
-def test_a_listing_that_breaks_off_between_its_pages_is_no_listing(bucket, proxy, monkeypatch):
-    monkeypatch.setattr(gcs_client, "DEADLINE_S", 0.1)
+def test_a_listing_that_breaks_off_between_its_pages_is_no_listing(bucket, proxy, impatient):
     proxy.page_size = 2
     for number in range(5):
         bucket.blob(f"a/{number}.mp3").upload_from_string(b"1")
@@ -108,9 +107,8 @@ def test_a_download_goes_on_where_it_broke_and_is_checked_as_a_whole(uri, proxy,
         ("418", "network", "as planned"),
     ],
 )
-def test_what_does_not_pass_is_a_transient_failure(uri, proxy, tmp_path, monkeypatch, kind, reason, words):
+def test_what_does_not_pass_is_a_transient_failure(uri, proxy, impatient, tmp_path, monkeypatch, kind, reason, words):
     item = listed(uri)
-    monkeypatch.setattr(gcs_client, "DEADLINE_S", 0.2)
     if kind == "slow":
         monkeypatch.setattr(gcs_client, "TIMEOUT_S", (5.0, 0.1))
     for read in (
@@ -126,9 +124,8 @@ def test_what_does_not_pass_is_a_transient_failure(uri, proxy, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("kind", ["503", "refused", "truncated", "slow", "418"])
-def test_whoever_starts_a_scan_is_told(uri, proxy, monkeypatch, kind):
+def test_whoever_starts_a_scan_is_told(uri, proxy, impatient, monkeypatch, kind):
     item, folder = listed(uri), uri.rpartition("/")[0]
-    monkeypatch.setattr(gcs_client, "DEADLINE_S", 0.2)
     if kind == "slow":
         monkeypatch.setattr(gcs_client, "TIMEOUT_S", (5.0, 0.1))
     for read in (

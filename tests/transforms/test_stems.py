@@ -16,7 +16,7 @@ from models.saved import LoadedModel
 from tests import signals
 from tests.doubles import models as doubles
 from tests.transforms.tracks import due
-from transforms import gcs, gcs_client
+from transforms import gcs
 from transforms.decode import Limits, decode
 from transforms.errors import MisuseError, RunError, TrackError
 from transforms.records import Task
@@ -189,8 +189,7 @@ def test_stems_on_cloud_storage(tmp_path, model, bucket):
         ("refused", TrackError, "could not be uploaded"),
     ],
 )
-def test_an_upload_that_fails(tmp_path, model, bucket, proxy, monkeypatch, status, kind, words):
-    monkeypatch.setattr(gcs_client, "DEADLINE_S", 0.1)
+def test_an_upload_that_fails(tmp_path, model, bucket, proxy, impatient, status, kind, words):
     encode(tmp_path / "a.flac", tones(16_000, 1)[1], 16_000, codec="flac")
     proxy.fail(status, "^POST .*uploadType", times=1000)
     with pytest.raises(kind, match=words) as caught:
