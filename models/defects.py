@@ -23,6 +23,7 @@ from models.measures.gaps import GapFinder
 from models.measures.hum_places import HumFinder
 from models.measures.polarity import PolarityFinder
 from models.measures.repeats import RepeatFinder
+from models.measures.splices import SpliceFinder
 from models.measures.static import StaticFinder
 from models.measures.version import DEFECTS_VERSION
 
@@ -36,6 +37,7 @@ FINDERS: dict[str, type[Meter[tuple[Event, ...]]]] = {
     "clicks": ClickFinder,
     "static": StaticFinder,
     "repeats": RepeatFinder,
+    "splices": SpliceFinder,
     "polarity": PolarityFinder,
     "edges": EdgeFinder,
 }
