@@ -33,13 +33,13 @@ NEAR = 20  # samples on either side that must be foreseen
 BEYOND = 8  # samples that must not be
 FAILS, FAILS_AT_ONCE = 5.0, 3.0  # of the error's measure
 FORESEES = (0.5, 1.8)
-OFF = (0.15, 2.5)  # of the level, of the first sample: less is a kink, more a click
+OFF = (0.2, 2.5)  # of the level, of the first sample: less is a kink, more a click
 OTHER, OTHER_S = 0.25, 0.002  # 0: the sound goes on, 1: another sound, 2: the same one turned over
 CHANNEL_FAILS = 2.0
 FAINTEST = 10 ** (-54 / 20)
-LEVEL_S, CLOSE_S, FADED, LOUDER = 0.02, 0.002, 0.3, 20.0
+LEVEL_S, CLOSE_S, FADED, LOUDER = 0.02, 0.002, 0.4, 20.0
 HELD = 0.3  # of the samples within CLOSE_S that are as the one before: silence, or one value
-ALONE_S, SMALLER, MOST_BESIDE = 0.5, 0.5, 3  # leaps of at least half the height, within half a second
+ALONE_S, SMALLER, MOST_BESIDE = 0.5, 0.5, 1  # leaps of half the height at least: more are a texture
 SURELY_FAILS = 2.5  # about the leap: less spares the second prediction
 LIKE_FAILS, LIKE_FORESEES = 3.0, 3.0  # of a leap that is enough like a cut to make both of them a pattern
 
