@@ -1,7 +1,7 @@
 """Skips: a stretch is missing, and two places meet that do not belong together, from one sample to the next.
 
 What is played begins from nothing above what still sounds. At a cut one sound ends and another is there at once, amid
-its course. Differences of order 6, which leave little of any music, find samples that leap out of 18 ms on either side.
+its course. Differences of order 6, which leave little of any music, find samples that leap out of 12 ms on either side.
 There one linear prediction is fitted to the sound before and another one, backwards in time, to the sound after. It is
 a cut if there is a moment up to which the first one foresees every sample and from which on the second one does, while
 each fails at once beyond it, and what the one would have gone on with is another sound than what came. An impulse that
@@ -25,7 +25,7 @@ from models.measures.blocks import Array, Samples, measured
 from models.measures.finding import Finder, rms
 
 DIFFERENCE = 6  # order
-HOP_S, BESIDE_HOPS = 0.0015, 12
+HOP_S, BESIDE_HOPS = 0.001, 12
 LEAP = 1.7  # of what is beside
 ORDER, FITTED_S, BASE = 64, 0.02, 400  # of predictions; samples whose error is the measure
 GUARD = DIFFERENCE + 2  # samples beside the leap that no prediction is fitted to
@@ -33,7 +33,7 @@ NEAR = 20  # samples on either side that must be foreseen
 BEYOND = 8  # samples that must not be
 FAILS, FAILS_AT_ONCE = 5.0, 3.0  # of the error's measure
 FORESEES = (0.5, 1.8)
-OFF = (0.2, 2.5)  # of the level, of the first sample: less is a kink, more a click
+OFF = (0.2, 3.0)  # of the level, of the first sample: less is a kink, more a click
 OTHER, OTHER_S = 0.25, 0.002  # 0: the sound goes on, 1: another sound, 2: the same one turned over
 CHANNEL_FAILS = 2.0
 FAINTEST = 10 ** (-54 / 20)
