@@ -24,6 +24,7 @@ from models.measures.gaps import GapFinder
 from models.measures.hum_places import HumFinder
 from models.measures.repeats import RepeatFinder
 from models.measures.speed import SpeedFinder
+from models.measures.splices import SpliceFinder
 from models.measures.static import StaticFinder
 from models.measures.steps import StepFinder
 from models.measures.version import DEFECTS_VERSION
@@ -41,6 +42,7 @@ FINDERS: dict[str, type[Meter[tuple[Event, ...]]]] = {
     "repeats": RepeatFinder,
     "steps": StepFinder,
     "concealed": ConcealmentFinder,
+    "splices": SpliceFinder,
     "edges": EdgeFinder,
     "speed": SpeedFinder,
 }
