@@ -1,13 +1,13 @@
 """Skips: a stretch is missing, and two places meet that do not belong together, from one sample to the next.
 
 What is played begins from nothing above what still sounds. At a cut one sound ends and another is there at once, amid
-its course. Differences of order 6, which leave little of any music, find samples that leap out of 12 ms on either side.
-There one linear prediction is fitted to the sound before and another one, backwards in time, to the sound after. It is
-a cut if there is a moment up to which the first one foresees every sample and from which on the second one does, while
-each fails at once beyond it, and what the one would have gone on with is another sound than what came. An impulse that
-was added belongs to neither side; a stroke begins with a sample that is hardly off, or rises, and leaves the sound
-before it going on. Leaps in company are those of crackle, of a stutter or of a concealed packet, and none is told.
-Cuts under a crossfade, and cuts in noise, leave no leap and are not found.
+its course. Where the wave leaps (models/measures/leaps.py), one linear prediction is fitted to the sound before and
+another one, backwards in time, to the sound after. It is a cut if there is a moment up to which the first one foresees
+every sample and from which on the second one does, while each fails at once beyond it, and what the one would have gone
+on with is another sound than what came. An impulse that was added belongs to neither side; a stroke begins with a
+sample that is hardly off, or rises, and leaves the sound before it going on. Leaps in company are those of crackle, of
+a stutter or of a concealed packet, and none is told. Cuts under a crossfade, and cuts in noise, leave no leap and are
+not found.
 
 Godsill and Rayner, Digital Audio Restoration, 1998, chapter 4 (autoregressive models, Burg's method) and chapter 5.
 """
@@ -17,18 +17,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import lfilter
 
 from models.events import Event
 from models.measures.blocks import Array, Samples, measured
 from models.measures.finding import Finder, rms
+from models.measures.leaps import GUARD, hop_of, leaping, leaps
 
-DIFFERENCE = 6  # order
-HOP_S, BESIDE_HOPS = 0.001, 12
-LEAP = 1.7  # of what is beside
 ORDER, FITTED_S, BASE = 64, 0.02, 400  # of predictions; samples whose error is the measure
-GUARD = DIFFERENCE + 2  # samples beside the leap that no prediction is fitted to
 NEAR = 20  # samples on either side that must be foreseen
 BEYOND = 8  # samples that must not be
 FAILS, FAILS_AT_ONCE = 5.0, 3.0  # of the error's measure
@@ -72,43 +68,19 @@ class SpliceFinder(Finder):
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         super().__init__(sample_rate_hz, channels)
-        self._hop = max(16, round(HOP_S * sample_rate_hz))
+        self._hop = hop_of(sample_rate_hz)
         self._leaps: list[Leap] = []  # of the last second
         self._open: list[tuple[Leap, Joint]] = []  # cuts whose company is not yet known
 
     def _look(self, planes: Samples, core: slice, at: int) -> None:
-        leaps = _leaps(planes)
-        for place in self._candidates(leaps, core):
+        heights = leaps(planes)
+        for place in leaping(heights, self._hop, core):
             joint = self._joint(planes, place)
-            leap = Leap(at + place, float(leaps[place]), joint is not None and _is_like_cut(joint))
+            leap = Leap(at + place, float(heights[place]), joint is not None and _is_like_cut(joint))
             self._leaps.append(leap)
             if joint is not None and _is_cut(joint):
                 self._open.append((leap, joint._replace(place=at + joint.place)))
         self._settle(at + core.stop)
-
-    def _candidates(self, leaps: Array, core: slice) -> list[int]:
-        """Frames in the core that leap out of what is beside."""
-        count, width = len(leaps) // self._hop, BESIDE_HOPS - 1
-        if count < 2 * BESIDE_HOPS:
-            return []
-        tops = leaps[: count * self._hop].reshape(count, self._hop).max(axis=1)
-        highest = sliding_window_view(np.pad(tops, BESIDE_HOPS), width).max(axis=1)
-        beside = np.maximum(highest[:count], highest[BESIDE_HOPS + 2 :][:count])
-        places = [
-            int(hop * self._hop + leaps[hop * self._hop :][: self._hop].argmax())
-            for hop in np.flatnonzero(tops > LEAP * beside)
-        ]
-        return [p for p in places if core.start <= p < core.stop and self._ratio(leaps, p) > LEAP]
-
-    def _ratio(self, leaps: Array, place: int) -> float:
-        """How far a frame leaps out of both sides."""
-        reach = BESIDE_HOPS * self._hop
-        first = max(0, place - GUARD)
-        if leaps[first : place + GUARD + 1].argmax() != place - first:  # the same leap, seen from the next hop
-            return 0.0
-        before = leaps[max(0, place - reach) : first].max(initial=1e-9)
-        after = leaps[place + GUARD + 1 : place + reach].max(initial=1e-9)
-        return float(leaps[place] / max(before, after))
 
     def _joint(self, planes: Samples, place: int) -> Joint | None:
         """The joint beside a leap in full sound; None if there is none."""
@@ -168,14 +140,6 @@ class SpliceFinder(Finder):
 
     def _close(self) -> None:
         self._settle(self.frames + self.sample_rate_hz)
-
-
-def _leaps(planes: Samples) -> Array:
-    """Differences, of all channels together: [frames]."""
-    leaps = np.zeros(planes.shape[1], np.float32)
-    for channel in planes if planes.shape[1] > DIFFERENCE else planes[:0]:
-        leaps[DIFFERENCE:] += np.abs(np.diff(channel, DIFFERENCE))
-    return leaps
 
 
 def _burg(wave: Array) -> Array:

@@ -15,20 +15,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.fft import irfft, rfft
-from scipy.ndimage import maximum_filter1d
 
 from models.events import Event
 from models.measures.blocks import Array, Samples, measured
 from models.measures.finding import Finder, decibels, rms
+from models.measures.leaps import GUARD, hop_of, leaping, leaps
 
 ORDER = 24
 SIDE, NEAR = 1024, 256  # samples before and after a step: for the prediction, for what is usual
-FRAME = 32  # samples that are looked at first, together
-STANDS_OUT = 2.5  # of second differences, over their root mean square of BESIDE frames before and after
-BESIDE = 12
-ALONE_S = 0.03  # the sharpest bend within so much on either side is looked at
+BENDS, LEAP = 2, 1.3  # order of the differences, and how far they leap out
 FAR_OUT = 2.0  # of the residual, over that before and after
 UNEXPLAINED = 0.02  # of its energy, with the right gain
+LEFT = 0.2  # how much what is left of the residual counts beside that
 UNSURE = 0.1  # if another step takes it back
 LEAST_DB = 3.0
 SAME_DB = 1.5  # a step that takes another one back
@@ -54,35 +52,21 @@ class StepFinder(Finder):
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         super().__init__(sample_rate_hz, channels)
+        self._hop = hop_of(sample_rate_hz)
         self._steps: list[list[_Step]] = [[] for _ in range(channels)]
 
     def _look(self, planes: Samples, core: slice, at: int) -> None:
         if self.channels < 2:
             return
-        bent = [self._places(wave, core, at) for wave in planes]
-        for channel, wave in enumerate(planes):
-            others = np.concatenate([bent[other] for other in range(self.channels) if other != channel])
-            apart = np.abs(bent[channel][:, None] - others[None, :]).min(axis=1, initial=FRAME) > 1
-            steps = _steps(wave, bent[channel][apart])
-            self._steps[channel] += [step._replace(frame=at + step.frame) for step in steps]
-
-    def _places(self, wave: Samples, core: slice, at: int) -> Array:
-        """Samples of the core at which the wave bends as it does nowhere near."""
-        begin = (-at) % FRAME + FRAME  # frames lie at multiples of their size, however blocks fall
-        count = (len(wave) - begin - 1) // FRAME
-        if count < 2 * BESIDE + 3:
-            return np.zeros(0, np.int64)
-        part = wave[begin - 1 : begin + count * FRAME + 1]
-        frames = np.square(part[2:] - 2 * part[1:-1] + part[:-2]).reshape(-1, FRAME)
-        beside = sliding_window_view(frames.mean(axis=1), BESIDE).mean(axis=1)  # of BESIDE frames from each on
-        usual = np.maximum(beside[: -BESIDE - 3], beside[BESIDE + 3 :])
-        own = slice(BESIDE + 1, BESIDE + 1 + len(usual))
-        ratio = frames[own].max(axis=1) / np.maximum(usual, FAINTEST**4)
-        alone = round(ALONE_S * self.sample_rate_hz / FRAME)
-        rows = np.flatnonzero((ratio > STANDS_OUT**2) & (ratio == maximum_filter1d(ratio, 2 * alone + 1)))
-        places = begin + (own.start + rows) * FRAME + frames[own][rows].argmax(axis=1)
-        first, last = max(core.start, SIDE + 2), min(core.stop, len(wave) - SIDE - 2)
-        return np.asarray(places[(places >= first) & (places < last)])
+        places = [leaping(leaps(wave[None], BENDS), self._hop, core, LEAP) for wave in planes]
+        alone = [
+            (channel, place)
+            for channel, those in enumerate(places)
+            for place in those
+            if not any(abs(place - there) < GUARD for other in places if other is not those for there in other)
+        ]
+        for channel, step in _steps(planes, alone):
+            self._steps[channel].append(step._replace(frame=at + step.frame))
 
     def _close(self) -> None:
         for channel, steps in enumerate(self._steps):
@@ -106,24 +90,24 @@ def _takes_back(one: _Step, other: _Step) -> bool:
     return gain > 0 and abs(decibels(gain)) < SAME_DB
 
 
-def _steps(wave: Samples, places: Array) -> list[_Step]:
-    """The steps of the gain within two samples of `places`, those that there are."""
-    if not len(places):
+def _steps(planes: Samples, places: list[tuple[int, int]]) -> list[tuple[int, _Step]]:
+    """The steps of the gain within two samples of `places` (channel, frame), with their channels."""
+    inside = [(c, at) for c, at in places if SIDE + 2 <= at < planes.shape[1] - SIDE - 2]
+    if not inside:
         return []
-    around = sliding_window_view(wave, 2 * SIDE + 4)[places - SIDE - 2].astype(np.float64)
+    around: Array = np.stack([planes[c, at - SIDE - 2 : at + SIDE + 2] for c, at in inside]).astype(np.float64)
     weights = _predictors(around)
     rows = np.flatnonzero(_far_out(around, weights) > FAR_OUT)
-    around, weights, places = around[rows], weights[rows], places[rows]
     firsts = range(SIDE + 1, SIDE + 5)
-    tried = np.array([_explained(around, first, weights) for first in firsts])  # [firsts, 2, rows]
+    tried = np.array([_explained(around[rows], first, weights[rows]) for first in firsts])  # [firsts, 2, rows]
     steps = []
-    for row, place in enumerate(places.tolist()):
-        best = int(tried[:, 0, row].argmin())
-        unexplained, gain = tried[best, :, row].tolist()
-        first = firsts[best]
+    for of, row in enumerate(rows.tolist()):
+        best = int(tried[:, 0, of].argmin())
+        unexplained, gain = tried[best, :, of].tolist()
+        first, (channel, place) = firsts[best], inside[row]
         level = min(rms(around[row, first - 256 : first]), rms(around[row, first : first + 256]))
         if unexplained < UNSURE and (gain < 0 or abs(decibels(gain)) >= LEAST_DB) and level > FAINTEST:
-            steps.append(_Step(place - SIDE - 2 + first, gain, unexplained < UNEXPLAINED))
+            steps.append((channel, _Step(place - SIDE - 2 + first, gain, unexplained < UNEXPLAINED)))
     return steps
 
 
@@ -163,8 +147,10 @@ def _explained(around: Array, first: int, weights: Array) -> tuple[Array, Array]
     by_new = np.matmul(windows * _IS_NEW, newest_first)[..., 0]
     by_old = np.matmul(windows, newest_first)[..., 0] - by_new
     together, old, new = (np.sum(a * b, axis=1) for a, b in ((by_old, by_new), (by_old, by_old), (by_new, by_new)))
-    together = np.where(together == 0, 1e-30, together)
-    return 1 - together**2 / np.maximum(old * new, 1e-30), -new / together
+    turn = -together / np.maximum(new, 1e-30)
+    unlike = 1 - together**2 / np.maximum(old * new, 1e-30)
+    left = np.sum((by_old + turn[:, None] * by_new) ** 2, axis=1) / np.sum((by_old + by_new) ** 2, axis=1)
+    return np.maximum(unlike, LEFT * left), 1 / np.where(turn == 0, 1e-9, turn)
 
 
 def find_steps(samples: Samples, sample_rate_hz: int) -> tuple[Event, ...]:

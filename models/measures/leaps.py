@@ -1,0 +1,54 @@
+"""Leaps: samples at which a wave breaks off its course, out of what it does for 12 ms on either side.
+
+Differences of order 6 leave little of any music. What leaps out of them is looked at by those who know a law for it:
+cuts (models/measures/splices.py), steps of a channel's gain (models/measures/steps.py).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import maximum_filter1d
+
+from models.measures.blocks import Array, Samples
+
+ORDER = 6  # of the differences
+HOP_S, BESIDE_HOPS = 0.001, 12
+LEAP = 1.7  # of what is beside
+GUARD = ORDER + 2  # samples beside the leap that are the leap's
+
+
+def hop_of(sample_rate_hz: int) -> int:
+    """Samples of a hop: what is beside a place reaches for BESIDE_HOPS of them."""
+    return max(16, round(HOP_S * sample_rate_hz))
+
+
+def leaps(planes: Samples, order: int = ORDER) -> Array:
+    """Differences, of all channels [channels, frames] together: [frames]."""
+    found = np.zeros(planes.shape[1], np.float32)
+    for channel in planes if planes.shape[1] > order else planes[:0]:
+        found[order:] += np.abs(np.diff(channel, order))
+    return found
+
+
+def leaping(heights: Array, hop: int, core: slice, least: float = LEAP) -> list[int]:
+    """Frames in the core whose `heights`, of `leaps`, leap `least` times out of what is beside; a leap has one."""
+    count, half = len(heights) // hop, BESIDE_HOPS // 2 - 1
+    if count < 2 * BESIDE_HOPS:
+        return []
+    tops = np.maximum.reduceat(heights[: count * hop], np.arange(count) * hop)
+    highest = maximum_filter1d(np.pad(tops, BESIDE_HOPS), 2 * half + 1)[half:]  # of what follows each hop
+    beside = np.maximum(highest[:count], highest[BESIDE_HOPS + 2 :][:count])
+    places = [
+        int(row * hop + heights[row * hop :][:hop].argmax()) for row in np.flatnonzero(tops > least * beside).tolist()
+    ]
+    return [p for p in places if core.start <= p < core.stop and _ratio(heights, p, BESIDE_HOPS * hop) > least]
+
+
+def _ratio(heights: Array, place: int, reach: int) -> float:
+    """How far a frame leaps out of both sides; 0 if it is not the highest of its leap."""
+    first = max(0, place - GUARD)
+    if heights[first : place + GUARD + 1].argmax() != place - first:  # the same leap, seen from the next hop
+        return 0.0
+    before = heights[max(0, place - reach) : first].max(initial=1e-9)
+    after = heights[place + GUARD + 1 : place + reach].max(initial=1e-9)
+    return float(heights[place] / max(before, after))
