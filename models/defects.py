@@ -33,6 +33,12 @@ BLOCK_S = 10.0
 PACKET_S = 0.026  # of MP3 at 44.1 kHz: damage lasts as long at least
 JOIN_S = 0.06  # what is sound between two damaged stretches nobody hears as such
 DECODER = "decoder"  # what `Facts` say, where a card names the measure that settles a class
+#: What an event of a class is explained by, if it is no farther away than so many seconds.
+EXPLAINED = (
+    ("concealment", 0.0, ("codec_damage",)),  # by the decoder itself
+    ("skip", 0.05, ("stutter", "concealment", "dropout", "codec_damage", "channel_fault")),  # whose joints are cuts
+    ("click", 0.005, ("skip",)),
+)
 FINDERS: dict[str, type[Meter[tuple[Event, ...]]]] = {
     "gaps": GapFinder,
     "clipping": ClippingFinder,
@@ -106,7 +112,24 @@ class Measures:
             for meter in meters:
                 meter.add(block)
         found = [event for meter in meters for event in meter.result()]
-        return sorted(found + damage(facts, audio.frames / audio.sample_rate_hz), key=order)
+        return sorted(unexplained(found + damage(facts, audio.frames / audio.sample_rate_hz)), key=order)
+
+
+def unexplained(events: list[Event]) -> list[Event]:
+    """Those events that are not explained by others, as EXPLAINED has it.
+
+    >>> told = [Event("click", 1.0, 1.001), Event("skip", 1.001, 1.001), Event("skip", 2.0, 2.0), Event("stutter", 2.01, 3)]
+    >>> [event.start_s for event in unexplained(told)]
+    [1.001, 2.01]
+    """
+    for name, near_s, others in EXPLAINED:
+        by = [event for event in events if event.name in others]
+        events = [event for event in events if event.name != name or not any(_beside(event, o, near_s) for o in by)]
+    return events
+
+
+def _beside(one: Event, other: Event, near_s: float) -> bool:
+    return one.start_s <= other.end_s + near_s and other.start_s <= one.end_s + near_s
 
 
 def damage(facts: Facts, duration_s: float) -> list[Event]:
