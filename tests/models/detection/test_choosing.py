@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.detection.choosing import PER_ALARM, PER_MISTAKEN, Trial, choose, judged
+from models.detection.choosing import PER_ALARM, PER_MISTAKEN, Trial, choose, judged, settle
 from models.detection.network import HOP, RATE_HZ
 from models.events import CLASSES, Event, Fusion, fuse
 
@@ -79,3 +79,22 @@ def test_what_is_told_of_another_defect_costs_a_little():
     there = true(trial("hiss", [(100, 700)], 0.9), "hiss", [(100, 700)])
     assert choose([there, other], "hiss")[1:] == (1.0, PER_MISTAKEN)
     assert choose([there, other, true(trial("hiss"), "hum", [(100, 900)])], "hiss")[1:] == (1.0, PER_MISTAKEN / 2)
+
+
+def test_what_decoding_tells_settles_codec_damage_if_the_network_adds_alarms_alone():
+    event = Event("codec_damage", 1.0, 3.0)
+    found = true(trial("codec_damage", [(100, 300)], 0.6, measured=(event,)), "codec_damage", [(100, 300)])
+    clean = [trial("codec_damage", [(100, 300)], 0.6)] * 6
+    settled, words = settle([found, *clean], {name: "x" for name in CLASSES if name != "codec_damage"})
+    assert settled["codec_damage"] == (None, "measure:decoder")
+    assert "codec_damage" in words
+
+
+def test_a_burst_and_static_sound_alike_and_a_measure_knows_better():
+    event = Event("digital_noise", 1.0, 3.0)
+    static = true(trial("noise_burst", [(100, 300)], 0.9, measured=(event,)), "digital_noise", [(100, 300)])
+    assert judged([static], "noise_burst", Fusion(high=0.8, low=0.8))[1] == 0
+    assert (
+        judged([true(trial("noise_burst", [(100, 300)], 0.9), "hum", [])], "noise_burst", Fusion(high=0.8, low=0.8))[1]
+        > 0
+    )
