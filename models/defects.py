@@ -115,6 +115,16 @@ class Measures:
         return sorted(unexplained(found + damage(facts, audio.frames / audio.sample_rate_hz)), key=order)
 
 
+def telling(classes: Collection[str]) -> set[str]:
+    """The measures, of FINDERS, that tell events of some classes.
+
+    >>> sorted(telling({"channel_fault", "hum"}))
+    ['gaps', 'hum', 'steps']
+    """
+    told = {measure: {getattr(finder, "name", ""), *getattr(finder, "also", ())} for measure, finder in FINDERS.items()}
+    return {measure for measure, names in told.items() if names & set(classes)}
+
+
 def unexplained(events: list[Event]) -> list[Event]:
     """Those events that are not explained by others, as EXPLAINED has it.
 

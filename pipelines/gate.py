@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from models.card import ModelError
-from models.defects import Detector, Facts, Measures
+from models.defects import Detector, Facts, Measures, telling
 from models.events import Event
 from models.measures.quality import QualityMeter
 from pipelines.outcome import DONE, FAILED
@@ -97,7 +97,7 @@ def detector_for(policy: Policy, model: str | None) -> Detector:
         task = parse_tasks(DEFECTS, [model] if model else [])[-1]
         asked = {label.by for label in card_of(task.model_uri).labels if label.name in policy.defects}
         if not any(by.startswith("network") for by in asked):
-            return Measures({by.removeprefix("measure:") for by in asked})
+            return Measures(telling(policy.defects))
         return _network(task.model_uri)
     except ModelError as error:
         raise MisuseError(error.message, error.advice) from error

@@ -53,6 +53,7 @@ class GapFinder(Finder):
     """Dropouts, with faults of channels and cut ends that show as gaps."""
 
     name = "dropout"
+    also = ("channel_fault", "abrupt_edge")
     context_s = 0.2
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:

@@ -62,6 +62,10 @@ def test_standard_input_is_judged_and_a_policy_of_ones_own(files, tmp_path):
     assert gate("--policy", lenient, "-", stdin=holed.read_bytes())[0] == 0
     assert gate("--policy", strict, "-", stdin=holed.read_bytes())[0] == 1
     assert gate("--policy", strict, clean)[0] == 0
+    halved = signals.music(4.0, RATE)
+    halved[2 * RATE :, 1] = 0  # which the measure of gaps tells, though another one settles the class
+    strict.write_text("[defects.channel_fault]\ncount = 1\n")
+    assert gate("--policy", strict, signals.write(tmp_path, "wav16", halved, RATE, stem="halved"))[0] == 1
     status, _, told = gate("--model", "pretrained:separator/2", clean)
     assert status == 2
     assert "'stems'" in told
