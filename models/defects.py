@@ -31,6 +31,7 @@ from models.measures.version import DEFECTS_VERSION
 
 BLOCK_S = 10.0
 PACKET_S = 0.026  # of MP3 at 44.1 kHz: damage lasts as long at least
+WHOLE = 0.97  # of the length that a header claims: lossy ones round, and a damaged packet or two are told by themselves
 JOIN_S = 0.06  # what is sound between two damaged stretches nobody hears as such
 DECODER = "decoder"  # what `Facts` say, where a card names the measure that settles a class
 #: What an event of a class is explained by, if it is no farther away than so many seconds.
@@ -71,6 +72,7 @@ class Facts:
     """What the decoder says of the file."""
 
     damaged: Sequence[tuple[float, float]] = ()  #: stretches (start, end), seconds, in order and apart from each other
+    decoded_fraction: float = 1.0  #: of the length that the file's header claims
 
 
 class Detector(Protocol):
@@ -147,6 +149,8 @@ def damage(facts: Facts, duration_s: float) -> list[Event]:
 
     >>> [(e.start_s, e.end_s) for e in damage(Facts(damaged=((1.0, 1.0), (1.05, 1.25))), 9.0)]
     [(1.0, 1.25)]
+    >>> damage(Facts(decoded_fraction=0.13), 2.6)[0].words
+    'the file ends here, after 13 % of the length that its header claims'
     """
     words = "the decoder refused packets, they were missing, or their bits contradict themselves"
     events = [
@@ -155,4 +159,7 @@ def damage(facts: Facts, duration_s: float) -> list[Event]:
         )
         for start_s, end_s in facts.damaged
     ]
+    if facts.decoded_fraction < WHOLE and not facts.damaged:
+        cut = f"the file ends here, after {100 * facts.decoded_fraction:.0f} % of the length that its header claims"
+        events.append(Event("codec_damage", max(0.0, duration_s - PACKET_S), duration_s, None, 1.0, cut))
     return [event._replace(end_s=round(event.end_s, 6)) for event in merged(events, JOIN_S)]

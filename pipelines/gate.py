@@ -1,7 +1,9 @@
 """`songscan gate FILE...`: refuses defective files before they enter the library.
 
-Exit status: 0 all pass, 1 any is rejected, 3 any is unreadable (told even if others are rejected), 2 misuse. Files are
-decoded in a child process like those of a scan, one after the other. No Beam here: an upload hook waits for the start.
+Exit status: 0 all pass, 1 any is rejected, 3 any is unreadable (told even if others are rejected), 2 misuse, 4 not all
+could be judged: no room on a disk, or a defect of songscan itself. Files are decoded in a child process like those of a
+scan, one after the other. Who reads the output may go away: the files are judged all the same, and the status tells. No
+Beam here: an upload hook waits for the start.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import os
 import shutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +25,16 @@ from models.card import ModelError
 from models.defects import Detector, Facts, Measures, telling
 from models.events import Event
 from models.measures.quality import QualityMeter
-from pipelines.outcome import DONE, FAILED
+from pipelines.outcome import DONE, FAILED, flush, let_go
 from pipelines.visible import visible
 from transforms.child import DecoderProcess
-from transforms.errors import MisuseError, RunError, TrackError
+from transforms.errors import MisuseError, RunError, SongscanError, TrackError
 from transforms.model_files import card_of, open_model
 from transforms.policy import Objection, Policy, default_policy, judge, read_policy
 from transforms.scratch import Scratch
 from transforms.tasks import DEFECTS, parse_tasks
 
-UNREADABLE = 3
+UNREADABLE, NOT_JUDGED = 3, 4
 STDIN = "-"
 BLOCK_S = 10.0
 MOST_TOLD = 100  #: stretches of one reason that are told
@@ -80,9 +83,25 @@ def gate(files: Sequence[str], *, policy_file: str | None, model: str | None, as
         for file in files:
             judgement = judge_file(file, policy, decoder, detector)
             verdicts.add(judgement.verdict)
-            print_line(judgement.to_json() if as_json else words(judgement))
-            sys.stdout.flush()
+            with contextlib.suppress(BrokenPipeError):
+                print_line(judgement.to_json() if as_json else words(judgement))
+                flush()
+                continue
+            let_go()  # the reader has gone
     return UNREADABLE if "unreadable" in verdicts else FAILED if "rejected" in verdicts else DONE
+
+
+def guarded(run: Callable[[], int]) -> int:
+    """What `run` returns; NOT_JUDGED if it fails, for other commands fail with the status of a rejected file."""
+    try:
+        return run()
+    except MisuseError:
+        raise
+    except SongscanError as error:
+        print(f"songscan: {error.message}\n          {error.advice}", file=sys.stderr)
+    except Exception:
+        traceback.print_exc()  # a defect, or an OSError that nobody has foreseen
+    return NOT_JUDGED
 
 
 def detector_for(policy: Policy, model: str | None) -> Detector:
@@ -143,7 +162,7 @@ def judge_file(file: str, policy: Policy, decoder: DecoderProcess, detector: Det
 def judge_samples(scratch: Scratch, policy: Policy, detector: Detector) -> tuple[Objection, ...]:
     """The reasons of `policy` against a decoded recording; none: it is let in. Raises ModelError."""
     decoded = scratch.decoded
-    facts = Facts(damaged=decoded.damaged)
+    facts = Facts(damaged=decoded.damaged, decoded_fraction=decoded.decoded_fraction)
     events = detector.detect(scratch, facts) if policy.defects else []
     measures = None
     if policy.quality:
@@ -158,6 +177,8 @@ def _opened(file: str, decoder: DecoderProcess) -> Scratch:
     """The samples of `file`, or of what comes by standard input: decoders seek, so that is written down first."""
     if file != STDIN:
         return decoder.decode(os.path.abspath(os.path.expanduser(file)))
+    if sys.stdin is None:
+        raise MisuseError("`-` is given, but standard input is closed", "give a file by its name, or pipe one in")
     try:
         with tempfile.NamedTemporaryFile(prefix="songscan-stdin-") as copy:
             shutil.copyfileobj(sys.stdin.buffer, copy)

@@ -49,7 +49,7 @@ def exit_status(run: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int
         _tell(argv, *_words(error))
         return FAILED
     finally:
-        _let_go()
+        let_go()
 
 
 def _written_out(run: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
@@ -57,21 +57,22 @@ def _written_out(run: Callable[[Sequence[str]], int], argv: Sequence[str]) -> in
     try:
         status = run(argv)
     except SystemExit:  # argparse's, after a help
-        _flush()
+        flush()
         raise
-    _flush()
+    flush()
     return status
 
 
-def _flush() -> None:
+def flush() -> None:
+    """Writes standard output out, if there is one."""
     if sys.stdout is not None:  # None: it was closed by who called
         sys.stdout.flush()
 
 
-def _let_go() -> None:
+def let_go() -> None:
     """Drops output that cannot be written, or the interpreter would try once more at its exit, and fail."""
     try:
-        _flush()
+        flush()
     except (OSError, ValueError):  # ValueError: closed
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -27,7 +27,7 @@ def detect(recording: Recording, task: Task, model: Model) -> list[Row]:
     from models.detection.detector import joined
 
     decoded = recording.samples.decoded
-    facts = Facts(damaged=decoded.damaged)
+    facts = Facts(damaged=decoded.damaged, decoded_fraction=decoded.decoded_fraction)
     events = joined(infer(recording, task, model), recording.samples, facts)
     return rows_of(recording, task, events, default_policy())
 

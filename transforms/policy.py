@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -72,6 +73,8 @@ def read_policy(path: Path) -> Policy:
         given = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise MisuseError(f"the policy {path} is not TOML: {error}", f"see the one that ships: {DEFAULT}") from error
+    except RecursionError as error:
+        raise MisuseError(f"the policy {path} is nested too deeply", f"see the one that ships: {DEFAULT}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise MisuseError(f"the policy {path} cannot be read: {error}", "give a TOML file, UTF-8") from error
     return _Checked(path, text).policy(given)
@@ -93,12 +96,21 @@ class _Checked:
         self._known("quality", quality, allowed, "limits are max_, min_ or reject_ before a measure")
         for name, value in quality.items():
             self._check("quality", name, value, bool if name.startswith("reject_") else float)
+            if not math.isfinite(value) or (name.endswith("duration_s") and value < 0):
+                self._refuse(
+                    "quality", name, f"{name} = {value} is no limit", "give a finite number, seconds from 0 on"
+                )
         return Policy(defects=limits, quality=quality)
 
     def _table(self, within: str, given: dict[str, Any], name: str) -> dict[str, Any]:
         value = given.get(name, {})
         if not isinstance(value, dict):
-            self._refuse(within, name, f"{name} is {value!r}, and no table", f"write [{within or name}] above it")
+            self._refuse(
+                within,
+                name,
+                f"{name} is {value!r}, and no table",
+                f"write [{f'{within}.{name}'.strip('.')}] and its fields below",
+            )
         return dict(value)
 
     def _limit(self, table: str, given: dict[str, Any]) -> Limit:
@@ -106,10 +118,9 @@ class _Checked:
         for name, value in given.items():
             self._check(table, name, value, int if name == "count" else float)
             low, high = FIELDS[name]
-            if not low <= value <= high:
-                self._refuse(
-                    table, name, f"{name} = {value} is outside {low:g}..{high:g}", "shares and scores are 0..1"
-                )
+            words = "how many stretches, 1 or more" if name == "count" else "scores and shares are 0..1"
+            if not low <= value <= high or (name == "share" and value == 0):
+                self._refuse(table, name, f"{name} = {value} is outside {low:g}..{high:g}", words)
         if not {"count", "share"} & set(given):
             self._refuse(table, "", f"[{table}] has neither count nor share", "from how many, or how much, on?")
         return Limit(**given)
@@ -118,7 +129,8 @@ class _Checked:
         fits = isinstance(value, bool) if kind is bool else not isinstance(value, bool) and isinstance(value, int)
         if not (fits or (kind is float and isinstance(value, float))):
             words = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
-            self._refuse(table, name, f"{name} = {value!r} is not {words}", "write it without quotes")
+            advice = "write it without quotes" if isinstance(value, str) else f"write {words}"
+            self._refuse(table, name, f"{name} = {value!r} is not {words}", advice)
 
     def _known(self, table: str, given: dict[str, Any], known: Sequence[str], words: str) -> None:
         for name in given:

@@ -1,6 +1,7 @@
 """`songscan gate` as an upload hook calls it: real files, real statuses."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -89,3 +90,32 @@ def test_a_scan_lists_each_stretch_and_a_verdict_for_each_track(files, tmp_path)
     assert [(v["track_id"], v["accepted"]) for v in verdicts] == [("clean.flac", True), ("holed.wav", False)]
     assert "dropout" in [reason["what"] for reason in verdicts[1]["reasons"]]
     assert verdicts[1]["defective_s"] >= 0.099
+
+
+def test_a_reader_that_goes_away_changes_no_verdict_and_a_failure_is_no_verdict(files, tmp_path):
+    clean, holed, _ = files
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[defects.dropout]\ncount = 1\n")
+    command = [sys.executable, "-m", "pipelines.cli", "gate", "--policy", str(policy)]
+    with subprocess.Popen([*command, str(clean), str(holed)], cwd=ROOT, stdout=subprocess.PIPE) as hook:
+        hook.stdout.close()
+        assert hook.wait() == 1
+    closed = subprocess.run([*command, "-"], cwd=ROOT, capture_output=True, check=False, preexec_fn=lambda: os.close(0))
+    assert (closed.returncode, b"standard input is closed" in closed.stderr) == (2, True)
+    with open("/dev/full", "w") as disk:
+        full = subprocess.run([*command, str(clean)], cwd=ROOT, stdout=disk, stderr=subprocess.PIPE, check=False)
+    assert full.returncode == 4
+    policy.write_text("[" * 100_000)
+    assert gate("--policy", policy, clean)[0] == 2
+
+
+def test_a_file_cut_short_is_told_with_what_its_header_claims(tmp_path):
+    whole = signals.write(tmp_path, "wav16", signals.music(4.0, RATE), RATE, stem="whole")
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[defects.codec_damage]\ncount = 1\n")
+    assert gate("--policy", policy, whole)[0] == 0
+    status, told, _ = gate("--policy", policy, cut)
+    assert status == 1
+    assert "50 % of the length that its header claims" in told
