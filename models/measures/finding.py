@@ -26,6 +26,7 @@ class Finder(Meter[tuple[Event, ...]]):
     name: ClassVar[str]  #: the class of defects
     also: ClassVar[tuple[str, ...]] = ()  #: others that it tells from it
     context_s: ClassVar[float] = 0.1
+    in_one_piece = False  # it is copied into the room
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         super().__init__(sample_rate_hz, channels)

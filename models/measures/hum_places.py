@@ -78,6 +78,7 @@ class HumFinder(HumSpectra[tuple[Event, ...]]):
     """Stretches of mains hum."""
 
     name = "hum"
+    in_one_piece = False
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         super().__init__(sample_rate_hz, channels)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
 
 from models.events import Event
@@ -37,6 +38,7 @@ LEVEL_S, CLOSE_S, FADED, LOUDER = 0.02, 0.002, 0.4, 20.0
 HELD = 0.3  # of the samples within CLOSE_S that are as the one before: silence, or one value
 ALONE_S, SMALLER, MOST_BESIDE = 0.5, 0.5, 1  # leaps of half the height at least: more are a texture
 SURELY_FAILS = 2.5  # about the leap: less spares the second prediction
+ROUGHLY_FAILS = 1.9  # by a rough one, which tells 0.8 of that or more: less spares both
 LIKE_FAILS, LIKE_FORESEES = 3.0, 3.0  # of a leap that is enough like a cut to make both of them a pattern
 
 
@@ -105,6 +107,8 @@ class SpliceFinder(Finder):
         return max(levels) < LOUDER * min(levels)
 
     def _met(self, around: Array, channels: Array, centre: int) -> Joint | None:
+        if _fails_roughly(around[::-1], len(around) - centre) < ROUGHLY_FAILS:
+            return None
         back, error_back = _predicted(around[::-1], len(around) - centre)
         error_back = error_back[::-1]
         if rms(error_back[centre - GUARD : centre + GUARD]) < SURELY_FAILS:  # most that is struck
@@ -152,6 +156,19 @@ def _burg(wave: Array) -> Array:
         weights[1 : order + 1] += reflection * weights[order - 1 :: -1][:order]
         ahead, back = (ahead + reflection * back)[1:], (back + reflection * ahead)[:-1]
     return weights
+
+
+def _fails_roughly(around: Array, centre: int) -> float:
+    """The error of `_predicted` about a leap by a prediction that is rougher, and far sooner made; more if unsure."""
+    before = around[: centre - GUARD]
+    if len(before) < BASE + ORDER:
+        return np.inf
+    window = before * np.hanning(len(before))
+    lags = np.correlate(np.append(window, np.zeros(ORDER)), window)
+    lags[0] = lags[0] * (1 + 1e-9) + 1e-12
+    weights = np.append(1.0, solve_toeplitz(lags[:-1], -lags[1:]))
+    error = np.convolve(around[centre - GUARD - BASE : centre + GUARD], weights, "valid")
+    return rms(error[-2 * GUARD :]) / (rms(error[: -2 * GUARD]) + 1e-9)
 
 
 def _predicted(around: Array, centre: int) -> tuple[Array, Array]:
