@@ -152,8 +152,8 @@ def _burg(wave: Array) -> Array:
     weights = np.zeros(ORDER + 1)
     weights[0] = 1.0
     for order in range(1, ORDER + 1):
-        reflection = -2 * float(ahead @ back) / (float(ahead @ ahead + back @ back) + 1e-20)
-        weights[1 : order + 1] += reflection * weights[order - 1 :: -1][:order]
+        reflection = -2 * float(ahead @ back) / (float(ahead @ ahead) + float(back @ back) + 1e-20)
+        weights[1 : order + 1] += reflection * weights[order - 1 :: -1]
         ahead, back = (ahead + reflection * back)[1:], (back + reflection * ahead)[:-1]
     return weights
 
@@ -174,7 +174,7 @@ def _fails_roughly(around: Array, centre: int) -> float:
 def _predicted(around: Array, centre: int) -> tuple[Array, Array]:
     """The prediction of what is before `centre`, and its error everywhere, of its root mean square just before."""
     weights = _burg(around[: centre - GUARD])
-    error = lfilter(weights, [1.0], around)
+    error = np.convolve(around, weights)[: len(around)]
     return weights, error / (rms(error[max(ORDER, centre - BASE) : centre - GUARD]) + 1e-9)
 
 
@@ -188,7 +188,7 @@ def _meeting(ahead: Array, back: Array, centre: int) -> int:
 
 def _other(around: Array, weights: Array, place: int, length: int) -> float:
     """How far what comes from `place` on is another sound than what would have gone on: 0..2."""
-    error = lfilter(weights, [1.0], around[: place + length])
+    error = np.convolve(around[: place + length], weights)[: place + length]
     error[place:] = 0.0
     foreseen, came = lfilter([1.0], weights, error)[place:], around[place : place + length]
     return float(np.sum((came - foreseen) ** 2) / (np.sum(came**2) + np.sum(foreseen**2) + 1e-20))
@@ -196,7 +196,7 @@ def _other(around: Array, weights: Array, place: int, length: int) -> float:
 
 def _fails(channel: Array, weights: Array, place: int) -> float:
     """By how much the prediction of all channels fails in one, of its error there before."""
-    error = lfilter(weights, [1.0], channel[: place + BEYOND])
+    error = np.convolve(channel[: place + BEYOND], weights)[: place + BEYOND]
     usual = rms(error[max(ORDER, place - BASE) : place - GUARD])
     return rms(error[place:]) / usual if usual > 1e-7 else FAILS
 
