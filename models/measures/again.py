@@ -51,7 +51,10 @@ def _same_signs(wave: Samples, core: slice, rate_hz: int) -> Pairs:
     anchors = np.arange((-core.start) % step, min(core.stop - core.start, len(keys)), step)
     signs = np.bitwise_count(_words(halves, anchors))
     anchors = anchors[(signs >= FEWEST) & (signs <= WORD - FEWEST)]
-    found = _met(halves, anchors, _maybe(halves, keys, anchors), longest)
+    places = _maybe(halves, keys, anchors)
+    if not len(places):
+        return Pairs(places, places)
+    found = _met(halves, anchors, places, longest)
     lags = found.copies - found.sources
     found = found.where(lags >= round(SHORTEST_LAG_S * rate_hz))
     return Pairs(core.start + found.sources, core.start + found.copies)
@@ -64,9 +67,16 @@ def _maybe(halves: Halves, keys: Halves, anchors: Places) -> Places:
     places = np.flatnonzero(known.take(keys))
     first, last = np.empty((2, 2**16), np.int32)  # place of the first and the last anchor of a key
     first[sought[::-1]], last[sought] = anchors[::-1], anchors
-    one, other = first[keys[places]], last[keys[places]]
-    same = (places != one) & (_words(halves, places) == _words(halves, one))
-    return places[(one != other) | same]
+    words, keys = _words(halves, places), keys[places]
+    kept = np.zeros(len(places), bool)
+    for some in (first[keys], last[keys]):
+        kept |= (places != some) & (words == _words(halves, some))
+    between = (first[sought] != anchors) & (last[sought] != anchors)
+    if between.any():
+        known[:] = False
+        known[sought[between]] = True
+        kept |= known[keys]
+    return places[kept]
 
 
 def _met(halves: Halves, anchors: Places, places: Places, longest: int) -> Pairs:
@@ -75,7 +85,7 @@ def _met(halves: Halves, anchors: Places, places: Places, longest: int) -> Pairs
     sought = _words(halves, places).astype(np.int64) << 31
     first = np.searchsorted(ordered[:-1], sought | np.maximum(places - longest, 0))
     found = [np.empty((2, 0), np.int64)]
-    for later in range(NEAREST):
+    for later in range(NEAREST if len(places) else 0):
         lags = places - (ordered[np.minimum(first + later, len(ordered) - 1)] - sought)
         met = (lags >= 0) & (lags <= longest)
         places, sought, first, lags = places[met], sought[met], first[met], lags[met]

@@ -149,12 +149,15 @@ class SpliceFinder(Finder):
 def _burg(wave: Array) -> Array:
     """The prediction error filter [ORDER + 1] of a wave, by Burg's method: stable, and sharp for short waves."""
     ahead, back = wave[1:], wave[:-1]
+    power = float(ahead @ ahead) + float(back @ back)
     weights = np.zeros(ORDER + 1)
     weights[0] = 1.0
     for order in range(1, ORDER + 1):
-        reflection = -2 * float(ahead @ back) / (float(ahead @ ahead) + float(back @ back) + 1e-20)
+        reflection = -2 * float(ahead @ back) / (power + 1e-20)
         weights[1 : order + 1] += reflection * weights[order - 1 :: -1]
-        ahead, back = (ahead + reflection * back)[1:], (back + reflection * ahead)[:-1]
+        ahead, back = ahead + reflection * back, back + reflection * ahead
+        power = (1 - reflection**2) * power - float(ahead[0]) ** 2 - float(back[-1]) ** 2  # of what is left
+        ahead, back = ahead[1:], back[:-1]
     return weights
 
 
