@@ -108,9 +108,14 @@ class ClickFinder(Finder):
         residual[rows] = errors
         rest = np.setdiff1d(np.flatnonzero(busy), rows)
         residual[rest] = _errors(padded, size, rest)
-        scale[busy] = _scales(residual[busy])
+        farthest = min(LOWER * self._bounds.far_out, IMPULSE_FAR_OUT)  # what lies nearer is none of any burst's
+        out = np.zeros(count, bool)
+        out[busy] = _may_be_out(residual[busy], residual[busy].max(axis=1), farthest)
+        asked = np.flatnonzero(_beside(out) & busy)
+        scale[asked] = _scales(residual[asked])
         scale = np.maximum(scale, np.maximum(np.r_[scale[1:], 0], np.r_[0, scale[:-1]]))  # stricter where sound begins
         scale[scale == 0] = 1.0
+        scale[~out] = np.inf
         return residual.reshape(-1), scale
 
     def _clicks(self, wave: Samples, residual: Array, scale: Array, core: slice, at: int) -> list[_Burst]:
@@ -231,9 +236,14 @@ def _may_click(errors: Array, level: Array) -> bool:
     high = cells >= np.maximum(FAINTEST, 0.999 * IMPULSE_OVER_MUSIC * level)
     top = np.where(high, cells, 0).max(axis=1)
     some = np.flatnonzero(top > 0)
-    least = 0.6745 * (top[some] / IMPULSE_FAR_OUT - 1e-7)  # half of the errors must be below: cheaper than a median
-    some = some[np.count_nonzero(errors[some] <= least[:, None], axis=1) >= errors.shape[1] // 2]
+    some = some[_may_be_out(errors[some], top[some], IMPULSE_FAR_OUT)]
     return bool(len(some) and (top[some] > IMPULSE_FAR_OUT * _scales(errors[some])).any())
+
+
+def _may_be_out(errors: Array, heights: Array, far_out: float) -> Array:
+    """Whether heights [rows] may be so far out of their rows: half of the errors must be below, a cheaper median."""
+    least = 0.6745 * (heights / far_out - 1e-7) * (1 + 1e-9)
+    return np.asarray(np.count_nonzero(errors <= least[:, None], axis=1) >= errors.shape[1] // 2)
 
 
 @cache
