@@ -104,7 +104,7 @@ def _half_words(wave: Samples) -> Halves:
 
 def _words(halves: Halves, places: npt.NDArray[np.integer]) -> npt.NDArray[np.uint32]:
     """The signs of the WORD samples from each of `places` on."""
-    return halves[places] | (halves[places + WORD // 2].astype(np.uint32) << np.uint32(WORD // 2))
+    return np.asarray(halves[places] | (halves[places + WORD // 2].astype(np.uint32) << np.uint32(WORD // 2)))
 
 
 def _keys(halves: Halves) -> Halves:

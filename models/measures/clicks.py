@@ -14,19 +14,17 @@ if they stand little above it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from models.events import Event
 from models.measures.blocks import Array, Samples, measured
 from models.measures.finding import MOST_EVENTS, Finder
 from models.measures.outliers import added
+from models.measures.prediction import ORDER, errors_of, hann, lags_of, padded_for, predictors
 from models.measures.strokes import Stroke, heard, musical
 
-ORDER = 16
 FRAME_S = 0.046
 CELLS = 8  # of a frame, that are looked at first
 WIDEST_S, ALONE_S, SETTLED_S, LEVEL_S = 0.003, 0.025, 0.045, 0.03
@@ -36,7 +34,6 @@ FAINTEST = 10 ** (-54 / 20)  # of the residual
 BENDS_OVER_LEVEL, BENDS_OVER_MEAN = 1.5, 8.0  # of second differences, before a prediction is worth its time
 MOST_BESIDE, BESIDE_S = 3, 0.5  # bursts on either side: more are a texture, of rain or of crackle
 SURELY_RINGS = 1.7  # alone, without others beside it that ring
-_APART = np.abs(np.subtract.outer(np.arange(ORDER), np.arange(ORDER)))
 LOWER, SMALLER = 0.5, 0.1  # that count beside: by what tells a click, and by its peak
 
 
@@ -76,7 +73,7 @@ class ClickFinder(Finder):
         if planes.shape[1] < 2 * size:
             return
         self._bounds = NARROW_BAND if self.sample_rate_hz < NARROW_BELOW_HZ else WIDE_BAND
-        padded, count = _padded(planes, size), -(-planes.shape[1] // size)
+        padded, count = padded_for(planes, size), -(-planes.shape[1] // size)
         frames = padded[:, size // 2 + ORDER :][:, : count * size].reshape(self.channels, count, size)
         steps = frames[..., 1:] - frames[..., :-1]
         bends = steps[..., 1:] - steps[..., :-1]
@@ -100,14 +97,14 @@ class ClickFinder(Finder):
         rows = np.flatnonzero(own)
         high = _highest(np.abs(bends[rows])) > np.maximum(BENDS_OVER_LEVEL * level[rows], 0.5 * FAINTEST)
         rows = rows[high.any(axis=1)]
-        errors = _errors(padded, size, rows)
+        errors = errors_of(padded, size, rows)
         if not len(rows) or not _may_click(errors, level[rows]):
             return None
         busy = _beside(own)
         residual, scale = np.zeros((count, size)), np.zeros(count)
         residual[rows] = errors
         rest = np.setdiff1d(np.flatnonzero(busy), rows)
-        residual[rest] = _errors(padded, size, rest)
+        residual[rest] = errors_of(padded, size, rest)
         farthest = min(LOWER * self._bounds.far_out, IMPULSE_FAR_OUT)  # what lies nearer is none of any burst's
         out = np.zeros(count, bool)
         out[busy] = _may_be_out(residual[busy], residual[busy].max(axis=1), farthest)
@@ -156,7 +153,7 @@ class ClickFinder(Finder):
         at = min(first, half)
         if at < ORDER or len(around) < at + 4 * ORDER:
             return []
-        weights = _predictors(_lags(around * _hann(len(around)))[None])[0]
+        weights = predictors(lags_of(around * hann(len(around)))[None])[0]
         explained, width, height = added(np.convolve(around, weights)[: len(around)], weights, at)
         alone = round(ALONE_S * self.sample_rate_hz)
         before, after = _rms(around[max(0, at - alone) : at]), _rms(around[at + width : at + width + alone])
@@ -208,28 +205,6 @@ def _rms(values: Array) -> float:
     return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if len(values) else 0.0
 
 
-def _padded(planes: Samples, size: int) -> Samples:
-    """With what `_errors` needs before the first row of `size` samples and after the last one."""
-    before, count = size // 2 + ORDER, -(-planes.shape[1] // size)
-    padded = np.zeros((len(planes), before + (count + 2) * size), np.float32)
-    padded[:, before : before + planes.shape[1]] = planes
-    return padded
-
-
-def _errors(padded: Samples, size: int, rows: Array) -> Array:
-    """How far the samples of some rows are off their prediction, [rows, size]."""
-    errors, lags = np.empty((len(rows), size)), np.empty((len(rows), ORDER + 1))
-    starts = (rows * size).tolist()
-    for row, start in enumerate(starts):
-        lags[row] = _lags(padded[ORDER + start :][: 2 * size] * _hann(2 * size))
-    half = ORDER // 2 + 1  # NumPy is fast with short filters
-    for error, start, filter_ in zip(errors, starts, _predictors(lags), strict=True):
-        known = padded[start + size // 2 :][: size + ORDER].astype(np.float64)
-        error[:] = np.convolve(known[half - 1 :], filter_[:half], "valid")
-        error += np.convolve(known[:-half], filter_[half:], "valid")
-    return np.abs(errors, out=errors)
-
-
 def _may_click(errors: Array, level: Array) -> bool:
     """Whether an error is as high as an impulse must be, the least of clicks, by bounds that take little time."""
     cells = _highest(errors)
@@ -244,11 +219,6 @@ def _may_be_out(errors: Array, heights: Array, far_out: float) -> Array:
     """Whether heights [rows] may be so far out of their rows: half of the errors must be below, a cheaper median."""
     least = 0.6745 * (heights / far_out - 1e-7) * (1 + 1e-9)
     return np.asarray(np.count_nonzero(errors <= least[:, None], axis=1) >= errors.shape[1] // 2)
-
-
-@cache
-def _hann(size: int) -> Array:
-    return np.hanning(size)
 
 
 def _scales(errors: Array) -> Array:
@@ -286,19 +256,6 @@ def _busy(frames: Samples, bends: Samples) -> Array:
 def _beside(frames: Array) -> Array:
     """Frames, and those next to them."""
     return np.asarray(frames | np.r_[frames[1:], False] | np.r_[False, frames[:-1]])
-
-
-def _lags(window: Array) -> Array:
-    """The autocorrelation of a window, [ORDER + 1]."""
-    return np.correlate(np.append(window, np.zeros(ORDER)), window)
-
-
-def _predictors(lags: Array) -> Array:
-    """Prediction error filters [rows, ORDER + 1] by their autocorrelations."""
-    lags[:, 0] = lags[:, 0] * (1 + 1e-9) + 1e-9
-    weights = np.ones((len(lags), ORDER + 1))
-    weights[:, 1:] = np.linalg.solve(lags[:, _APART], -lags[:, 1:, None])[..., 0]
-    return weights
 
 
 def find_clicks(samples: Samples, sample_rate_hz: int) -> tuple[Event, ...]:

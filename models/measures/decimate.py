@@ -39,4 +39,4 @@ class Decimator:
         self._left = joined[:, outputs * self._step : kept + planes.shape[1]].copy()
         samples = joined.reshape(channels, rows, -1)
         found = samples[:, :-1] @ self._own + samples[:, 1:, : len(self._next)] @ self._next
-        return found.reshape(channels, -1)[:, :outputs]
+        return np.asarray(found.reshape(channels, -1)[:, :outputs])

@@ -103,7 +103,7 @@ class RepeatFinder(Finder):
 
 def _bits(planes: Samples) -> npt.NDArray[np.uint32]:
     """Of the sum of all channels."""
-    return np.add.reduce(planes, axis=0).view(np.uint32)
+    return np.asarray(np.add.reduce(planes, axis=0)).view(np.uint32)
 
 
 def _keys(bits: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint16]:
