@@ -64,9 +64,11 @@ def _maybe(halves: Halves, keys: Halves, anchors: Places) -> Places:
     """Places that may have the word of one of `anchors`, but for those that are known to be nothing but themselves."""
     sought, known = keys[anchors], np.zeros(2**16, bool)
     known[sought] = True
-    places = np.flatnonzero(known.take(keys))
     first, last = np.empty((2, 2**16), np.int32)  # place of the first and the last anchor of a key
     first[sought[::-1]], last[sought] = anchors[::-1], anchors
+    maybe = known.take(keys)
+    maybe[anchors] = first[sought] != last[sought]
+    places = np.flatnonzero(maybe)
     words, keys = _words(halves, places), keys[places]
     kept = np.zeros(len(places), bool)
     for some in (first[keys], last[keys]):

@@ -20,7 +20,7 @@ import numpy as np
 
 from models.events import Event
 from models.measures.blocks import Array, Samples, measured
-from models.measures.finding import MOST_EVENTS, Finder
+from models.measures.finding import MOST_EVENTS, Finder, rms
 from models.measures.outliers import added
 from models.measures.prediction import ORDER, errors_of, hann, lags_of, padded_for, predictors
 from models.measures.strokes import Stroke, heard, musical
@@ -156,7 +156,7 @@ class ClickFinder(Finder):
         weights = predictors(lags_of(around * hann(len(around)))[None])[0]
         explained, width, height = added(np.convolve(around, weights)[: len(around)], weights, at)
         alone = round(ALONE_S * self.sample_rate_hz)
-        before, after = _rms(around[max(0, at - alone) : at]), _rms(around[at + width : at + width + alone])
+        before, after = rms(around[max(0, at - alone) : at]), rms(around[at + width : at + width + alone])
         if explained < IMPULSE_EXPLAINS or height < max(FAINTEST, IMPULSE_OVER_MUSIC * max(before, after)):
             return []
         return [_Burst(first, first + width - 1, burst.peak)] if after < LOUDER_AFTER * before + 0.01 * height else []
@@ -183,26 +183,22 @@ class ClickFinder(Finder):
         height = residual[peak]
         short = last - first <= self._bounds.widest_s * self.sample_rate_hz
         if not short or height < max(
-            FAINTEST, self._bounds.over_music * _rms(wave[max(0, peak - alone) : peak + alone])
+            FAINTEST, self._bounds.over_music * rms(wave[max(0, peak - alone) : peak + alone])
         ):
             return False
         before, after = slice(max(0, first - alone), first), slice(last + widest, last + widest + alone)
         beside = max(residual[before].max(initial=0.0), residual[after].max(initial=0.0))
         if beside > self._bounds.alone_below * height:
             return False
-        if _rms(residual[after]) > BUSIER_AFTER * _rms(residual[before]) + 0.01 * height:
+        if rms(residual[after]) > BUSIER_AFTER * rms(residual[before]) + 0.01 * height:
             return False
         later, earlier = wave[last + settled : last + settled + level], wave[max(0, first - level) : first]
-        return bool(min(_rms(wave[after]), _rms(later)) <= LOUDER_AFTER * _rms(earlier) + 0.01 * height)
+        return bool(min(rms(wave[after]), rms(later)) <= LOUDER_AFTER * rms(earlier) + 0.01 * height)
 
     def _joined(self, events: Sequence[Event]) -> list[Event]:
         found = super()._joined(events)
         struck = musical(np.array([event.start_s for event in found]), self._strokes)
         return [event for event, music in zip(found, struck, strict=True) if not music]
-
-
-def _rms(values: Array) -> float:
-    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if len(values) else 0.0
 
 
 def _may_click(errors: Array, level: Array) -> bool:

@@ -6,6 +6,7 @@ block, with `context_s` of the recording before and after the core, or what ther
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -96,7 +97,8 @@ def _same(one: Event, other: Event) -> bool:
 
 def rms(planes: Samples) -> float:
     """Root mean square of all samples, 0 for none."""
-    return float(np.sqrt(np.mean(np.square(planes, dtype=np.float64)))) if planes.size else 0.0
+    wide = np.asarray(planes, np.float64).ravel()
+    return math.sqrt(float(wide @ wide) / wide.size) if wide.size else 0.0
 
 
 def decibels(ratio: float) -> float:

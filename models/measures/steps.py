@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from models.events import Event
 from models.measures.blocks import Array, Samples, measured
 from models.measures.finding import Finder, decibels, rms
-from models.measures.leaps import GUARD, hop_of, leaping, leaps
+from models.measures.leaps import BESIDE_HOPS, GUARD, hop_of, leaping, leaps
 
 ORDER = 24
 SIDE, NEAR = 1024, 256  # samples before and after a step: for the prediction, for what is usual
@@ -53,6 +53,8 @@ class StepFinder(Finder):
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         super().__init__(sample_rate_hz, channels)
         self._hop = hop_of(sample_rate_hz)
+        needed = SIDE + 2 * BESIDE_HOPS * self._hop
+        self.context -= max(0, self.context - needed) // self._hop * self._hop  # at high rates it is far too long
         self._steps: list[list[_Step]] = [[] for _ in range(channels)]
 
     def _look(self, planes: Samples, core: slice, at: int) -> None:
