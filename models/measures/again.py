@@ -99,7 +99,7 @@ def _half_words(wave: Samples) -> Halves:
     """The signs of the WORD / 2 samples from each place on, a bit each."""
     signs = (wave > 0).view(np.uint8)
     for bits in (1, 2, 4):
-        signs = signs[:-bits] | (signs[bits:] << np.uint8(bits))
+        signs = signs[:-bits] | signs[bits:] * np.uint8(1 << bits)  # NumPy shifts bytes one by one
     wide = signs.astype(np.uint16)
     return wide[:-8] | (wide[8:] << np.uint16(8))
 

@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from models.events import Event, merged
-from models.measures.blocks import Meter, Samples
+from models.measures.blocks import Array, Meter, Samples
 
 SAME_S = 0.001  #: within which channels do something at once
 MOST_EVENTS = 10_000  #: of one class that are kept; a recording with more is told to be full of them
@@ -95,7 +95,7 @@ def _same(one: Event, other: Event) -> bool:
     return one.name == other.name and abs(one.end_s - other.end_s) <= 2 * SAME_S
 
 
-def rms(planes: Samples) -> float:
+def rms(planes: Array) -> float:
     """Root mean square of all samples, 0 for none."""
     wide = np.asarray(planes, np.float64).ravel()
     return math.sqrt(float(wide @ wide) / wide.size) if wide.size else 0.0
