@@ -15,6 +15,7 @@ import numpy.typing as npt
 from models.measures.blocks import Array, Samples
 
 Places = npt.NDArray[np.int64]
+Halves = npt.NDArray[np.uint16]  # halves of words, or keys of whole ones
 
 SHORTEST_LAG_S, LONGEST_LAG_S = 0.005, 0.0605
 WORD = 32  # signs that are looked for
@@ -38,33 +39,55 @@ class Pairs(NamedTuple):
 
 def pairs_in(wave: Samples, core: slice, rate_hz: int) -> Pairs:
     """Pairs whose sources lie in the `core` of a whitened `wave` [frames], alike but for a gain for 2 ms."""
-    return _alike(wave, _same_signs(wave, core, rate_hz), rate_hz)
+    pairs = _same_signs(wave, core, rate_hz)
+    return _alike(wave, pairs, rate_hz) if len(pairs.copies) else pairs
 
 
 def _same_signs(wave: Samples, core: slice, rate_hz: int) -> Pairs:
     longest = round(LONGEST_LAG_S * rate_hz)
-    words = _sign_words(wave[core.start : core.stop + longest + WORD])
+    halves = _half_words(wave[core.start : core.stop + longest + WORD])
+    keys = _keys(halves)
     step = max(8, round(ANCHORS_S * rate_hz))
-    anchors = np.arange((-core.start) % step, min(core.stop - core.start, len(words)), step)
-    signs = np.bitwise_count(words[anchors])
+    anchors = np.arange((-core.start) % step, min(core.stop - core.start, len(keys)), step)
+    signs = np.bitwise_count(_words(halves, anchors))
     anchors = anchors[(signs >= FEWEST) & (signs <= WORD - FEWEST)]
-    keys = _keys(words)
-    known = np.zeros(2**16, bool)
-    known[keys[anchors]] = True
-    maybe = np.flatnonzero(known.take(keys))
-    found = _met(words, anchors, maybe, longest)
+    places = _maybe(halves, keys, anchors)
+    if not len(places):
+        return Pairs(places, places)
+    found = _met(halves, anchors, places, longest)
     lags = found.copies - found.sources
     found = found.where(lags >= round(SHORTEST_LAG_S * rate_hz))
     return Pairs(core.start + found.sources, core.start + found.copies)
 
 
-def _met(words: npt.NDArray[np.uint32], anchors: Places, places: Places, longest: int) -> Pairs:
+def _maybe(halves: Halves, keys: Halves, anchors: Places) -> Places:
+    """Places that may have the word of one of `anchors`, but for those that are known to be nothing but themselves."""
+    sought, known = keys[anchors], np.zeros(2**16, bool)
+    known[sought] = True
+    first, last = np.empty((2, 2**16), np.int32)  # place of the first and the last anchor of a key
+    first[sought[::-1]], last[sought] = anchors[::-1], anchors
+    maybe = known.take(keys)
+    maybe[anchors] = first[sought] != last[sought]
+    places = np.flatnonzero(maybe)
+    words, keys = _words(halves, places), keys[places]
+    kept = np.zeros(len(places), bool)
+    for some in (first[keys], last[keys]):
+        kept |= (places != some) & (words == _words(halves, some))
+    between = (first[sought] != anchors) & (last[sought] != anchors)
+    if between.any():
+        known[:] = False
+        known[sought[between]] = True
+        kept |= known[keys]
+    return places[kept]
+
+
+def _met(halves: Halves, anchors: Places, places: Places, longest: int) -> Pairs:
     """The first NEAREST of `anchors` that lie no more than `longest` before each of `places` and have the same word."""
-    ordered = np.r_[np.sort(words[anchors].astype(np.int64) << 31 | anchors), -1]
-    sought = words[places].astype(np.int64) << 31
+    ordered = np.r_[np.sort(_words(halves, anchors).astype(np.int64) << 31 | anchors), -1]
+    sought = _words(halves, places).astype(np.int64) << 31
     first = np.searchsorted(ordered[:-1], sought | np.maximum(places - longest, 0))
     found = [np.empty((2, 0), np.int64)]
-    for later in range(NEAREST):
+    for later in range(NEAREST if len(places) else 0):
         lags = places - (ordered[np.minimum(first + later, len(ordered) - 1)] - sought)
         met = (lags >= 0) & (lags <= longest)
         places, sought, first, lags = places[met], sought[met], first[met], lags[met]
@@ -72,16 +95,23 @@ def _met(words: npt.NDArray[np.uint32], anchors: Places, places: Places, longest
     return Pairs(*np.concatenate(found, axis=1))
 
 
-def _sign_words(wave: Samples) -> npt.NDArray[np.uint32]:
-    """The signs of the WORD samples from each place on, a bit each."""
-    words = (wave > 0).astype(np.uint32)
-    for bits in (1, 2, 4, 8, 16):
-        words = words[:-bits] | (words[bits:] << np.uint32(bits))
-    return words
+def _half_words(wave: Samples) -> Halves:
+    """The signs of the WORD / 2 samples from each place on, a bit each."""
+    signs = (wave > 0).view(np.uint8)
+    for bits in (1, 2, 4):
+        signs = signs[:-bits] | signs[bits:] * np.uint8(1 << bits)  # NumPy shifts bytes one by one
+    wide = signs.astype(np.uint16)
+    return wide[:-8] | (wide[8:] << np.uint16(8))
 
 
-def _keys(words: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint16]:
-    return ((words * np.uint32(0x85EBCA6B)) >> np.uint32(16)).astype(np.uint16)
+def _words(halves: Halves, places: npt.NDArray[np.integer]) -> npt.NDArray[np.uint32]:
+    """The signs of the WORD samples from each of `places` on."""
+    return np.asarray(halves[places] | (halves[places + WORD // 2].astype(np.uint32) << np.uint32(WORD // 2)))
+
+
+def _keys(halves: Halves) -> Halves:
+    """A number for each word: mostly another for others."""
+    return halves[: -WORD // 2] * np.uint16(0xCA6B) ^ halves[WORD // 2 :] * np.uint16(0x3C6D)
 
 
 def _alike(wave: Samples, pairs: Pairs, rate_hz: int) -> Pairs:

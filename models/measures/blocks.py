@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,8 @@ LFE = 3  # place of the low-frequency channel in the standard layouts of 6 to 8 
 class Blocks:
     """Cuts a stream into planes [channels, size_samples]; a yielded plane is valid until the next one is asked for."""
 
-    def __init__(self, size_samples: int, channels: int) -> None:
+    def __init__(self, size_samples: int, channels: int, in_one_piece: bool = True) -> None:
+        self._in_one_piece = in_one_piece
         self._kept = np.empty((channels, size_samples), np.float32)
         self._filled = 0
 
@@ -36,7 +37,9 @@ class Blocks:
         size, at = self._kept.shape[1], 0
         while at < planes.shape[1]:
             if self._filled == 0 and planes.shape[1] - at >= size:
-                yield np.ascontiguousarray(planes[:, at : at + size])  # no copy where it is planes already
+                part = planes[:, at : at + size]
+                is_as_wanted = part.strides[1] == part.itemsize and not self._in_one_piece
+                yield part if is_as_wanted else np.ascontiguousarray(part)  # no copy where it is planes already
                 at += size
                 continue
             taken = min(size - self._filled, planes.shape[1] - at)
@@ -58,6 +61,8 @@ class Meter(ABC, Generic[Value]):
         ValueError: if rate or channels are out of range, or a block has another shape.
     """
 
+    in_one_piece: ClassVar[bool] = True  #: whether arithmetic takes all channels of a block as one row of numbers
+
     def __init__(self, sample_rate_hz: int, channels: int, *, block_samples: int | None = None) -> None:
         if not LOWEST_RATE_HZ <= sample_rate_hz <= HIGHEST_RATE_HZ:
             raise ValueError(f"sample rate {sample_rate_hz} Hz is outside 8000..192000; is it in kHz?")
@@ -66,7 +71,7 @@ class Meter(ABC, Generic[Value]):
         self.sample_rate_hz = sample_rate_hz
         self.channels = channels
         self.frames = 0
-        self._blocks = Blocks(block_samples or sample_rate_hz, channels)
+        self._blocks = Blocks(block_samples or sample_rate_hz, channels, self.in_one_piece)
         self._concluded: list[Value] = []
 
     def add(self, block: Samples) -> None:

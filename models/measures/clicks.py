@@ -14,19 +14,17 @@ if they stand little above it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from models.events import Event
 from models.measures.blocks import Array, Samples, measured
-from models.measures.finding import MOST_EVENTS, Finder
+from models.measures.finding import MOST_EVENTS, Finder, rms
 from models.measures.outliers import added
+from models.measures.prediction import ORDER, errors_of, hann, lags_of, padded_for, predictors
 from models.measures.strokes import Stroke, heard, musical
 
-ORDER = 16
 FRAME_S = 0.046
 CELLS = 8  # of a frame, that are looked at first
 WIDEST_S, ALONE_S, SETTLED_S, LEVEL_S = 0.003, 0.025, 0.045, 0.03
@@ -75,55 +73,60 @@ class ClickFinder(Finder):
         if planes.shape[1] < 2 * size:
             return
         self._bounds = NARROW_BAND if self.sample_rate_hz < NARROW_BELOW_HZ else WIDE_BAND
-        for channel in range(self.channels):
-            found = self._residual(planes[channel], size)
+        padded, count = padded_for(planes, size), -(-planes.shape[1] // size)
+        frames = padded[:, size // 2 + ORDER :][:, : count * size].reshape(self.channels, count, size)
+        steps = frames[..., 1:] - frames[..., :-1]
+        bends = steps[..., 1:] - steps[..., :-1]
+        for channel, own in enumerate(_busy(frames, bends)):
+            found = self._residual(padded[channel], frames[channel], bends[channel], own) if own.any() else None
             if found is not None:
+                found[0][planes.shape[1] :] = 0.0  # what was padded
                 clicks = self._clicks(planes[channel], *found, core, at)
                 for burst in clicks + self._impulses(planes[channel], *found, core, clicks):
-                    far = float(found[0][burst.peak] / found[1][burst.peak])
+                    far = float(found[0][burst.peak] / found[1][burst.peak // size])
                     words = f"{far:.0f} times what the sound around it leaves unforeseen"
                     self.tell(at + burst.first, at + burst.last + 1, channel, far / (far + 6), words)
 
-    def _residual(self, wave: Samples, size: int) -> tuple[Array, Array] | None:
-        """What each sample is off its prediction, and the scale of that around it, both [frames]; None without a click.
+    def _residual(self, padded: Samples, frames: Samples, bends: Samples, own: Array) -> tuple[Array, Array] | None:
+        """What each sample is off its prediction, [frames], and the scale of that, [rows]; None without a click.
 
-        Frames in which no sample stands out, nor beside them, have a residual of 0.
+        Rows of samples in which none stands out, nor beside them, have a residual of 0. `own` are those with one.
         """
-        count = -(-len(wave) // size)
-        frames = np.pad(wave, (0, count * size - len(wave))).reshape(count, size)
-        bends = np.abs(np.diff(frames, 2, axis=1))
-        own = _busy(frames, bends)
-        if not own.any():
-            return None
+        count, size = frames.shape
         level = _levels_at_least(frames, round(ALONE_S * self.sample_rate_hz))
         rows = np.flatnonzero(own)
-        high = _highest(bends[rows]) > np.maximum(BENDS_OVER_LEVEL * level[rows], 0.5 * FAINTEST)
+        high = _highest(np.abs(bends[rows])) > np.maximum(BENDS_OVER_LEVEL * level[rows], 0.5 * FAINTEST)
         rows = rows[high.any(axis=1)]
-        errors = _errors(wave, size, rows)
-        if not _may_click(errors, level[rows]):
+        errors = errors_of(padded, size, rows)
+        if not len(rows) or not _may_click(errors, level[rows]):
             return None
-        rest = np.setdiff1d(np.flatnonzero(_beside(own)), rows)
+        busy = _beside(own)
         residual, scale = np.zeros((count, size)), np.zeros(count)
         residual[rows] = errors
-        residual[rest] = _errors(wave, size, rest)
-        busy = np.flatnonzero(_beside(own))
-        scale[busy] = _scales(residual[busy])
+        rest = np.setdiff1d(np.flatnonzero(busy), rows)
+        residual[rest] = errors_of(padded, size, rest)
+        farthest = min(LOWER * self._bounds.far_out, IMPULSE_FAR_OUT)  # what lies nearer is none of any burst's
+        out = np.zeros(count, bool)
+        out[busy] = _may_be_out(residual[busy], residual[busy].max(axis=1), farthest)
+        asked = np.flatnonzero(_beside(out) & busy)
+        scale[asked] = _scales(residual[asked])
         scale = np.maximum(scale, np.maximum(np.r_[scale[1:], 0], np.r_[0, scale[:-1]]))  # stricter where sound begins
         scale[scale == 0] = 1.0
-        return residual.reshape(-1)[: len(wave)], np.repeat(scale, size)[: len(wave)]
+        scale[~out] = np.inf
+        return residual.reshape(-1), scale
 
     def _clicks(self, wave: Samples, residual: Array, scale: Array, core: slice, at: int) -> list[_Burst]:
-        bursts = self._bursts(residual, residual > self._bounds.far_out * scale)
+        bursts = self._bursts(residual, scale, self._bounds.far_out)
         if not any(core.start <= burst.first < core.stop for burst in bursts):
             return []
-        beside = self._bursts(residual, residual > LOWER * self._bounds.far_out * scale)
+        beside = self._bursts(residual, scale, LOWER * self._bounds.far_out)
         places = np.array([burst.peak for burst in beside])
         heights = residual[places]
         kept = []
         for burst in bursts:
             away_s = np.abs(places - burst.peak) / self.sample_rate_hz
             near = (away_s > ALONE_S) & (away_s < BESIDE_S) & (heights > SMALLER * residual[burst.peak])
-            if core.start <= burst.first < core.stop and self._is_click(wave, residual, burst):
+            if core.start <= burst.first < core.stop and self._is_click(wave, residual[: len(wave)], burst):
                 stroke = heard(wave, *burst, at, self.sample_rate_hz)
                 self._strokes += [stroke] if len(self._strokes) < MOST_EVENTS else []
                 kept += [burst] if near.sum() <= MOST_BESIDE and stroke.rings < SURELY_RINGS else []
@@ -134,8 +137,10 @@ class ClickFinder(Finder):
     ) -> list[_Burst]:
         """Samples that were added to the sound, beside `clicks`; crackle has too many of them for single ones."""
         known = {burst.peak for burst in clicks}
-        bursts = self._bursts(residual, residual > IMPULSE_FAR_OUT * scale)
-        found = [impulse for burst in bursts if burst.peak not in known for impulse in self._impulse(wave, burst)]
+        bursts = [burst for burst in self._bursts(residual, scale, IMPULSE_FAR_OUT) if burst.peak not in known]
+        if not any(core.start <= burst.first < core.stop for burst in bursts):
+            return []
+        found = [impulse for burst in bursts for impulse in self._impulse(wave, burst)]
         places = np.array([impulse.first for impulse in found])
         reach = BESIDE_S * self.sample_rate_hz
         alone = [impulse for impulse in found if (np.abs(places - impulse.first) < reach).sum() <= 1 + MOST_BESIDE]
@@ -148,17 +153,20 @@ class ClickFinder(Finder):
         at = min(first, half)
         if at < ORDER or len(around) < at + 4 * ORDER:
             return []
-        weights = _predictors((around * _hann(len(around)))[None])[0]
+        weights = predictors(lags_of(around * hann(len(around)))[None])[0]
         explained, width, height = added(np.convolve(around, weights)[: len(around)], weights, at)
         alone = round(ALONE_S * self.sample_rate_hz)
-        before, after = _rms(around[max(0, at - alone) : at]), _rms(around[at + width : at + width + alone])
+        before, after = rms(around[max(0, at - alone) : at]), rms(around[at + width : at + width + alone])
         if explained < IMPULSE_EXPLAINS or height < max(FAINTEST, IMPULSE_OVER_MUSIC * max(before, after)):
             return []
         return [_Burst(first, first + width - 1, burst.peak)] if after < LOUDER_AFTER * before + 0.01 * height else []
 
-    def _bursts(self, residual: Array, stands_out: Array) -> list[_Burst]:
-        """The bulk and the highest sample of what stands out."""
-        out = np.flatnonzero(stands_out)
+    def _bursts(self, residual: Array, scale: Array, far_out: float) -> list[_Burst]:
+        """The bulk and the highest sample of what stands `far_out` of its scale."""
+        by_row = residual.reshape(len(scale), -1)
+        rows = np.flatnonzero(by_row.max(axis=1) > far_out * scale)
+        among, samples = np.nonzero(by_row[rows] > far_out * scale[rows, None])
+        out = rows[among] * by_row.shape[1] + samples
         cuts = np.flatnonzero(np.diff(out) > WIDEST_S * self.sample_rate_hz) + 1
         bursts = []
         for group in np.split(out, cuts) if len(out) else []:
@@ -175,17 +183,17 @@ class ClickFinder(Finder):
         height = residual[peak]
         short = last - first <= self._bounds.widest_s * self.sample_rate_hz
         if not short or height < max(
-            FAINTEST, self._bounds.over_music * _rms(wave[max(0, peak - alone) : peak + alone])
+            FAINTEST, self._bounds.over_music * rms(wave[max(0, peak - alone) : peak + alone])
         ):
             return False
         before, after = slice(max(0, first - alone), first), slice(last + widest, last + widest + alone)
         beside = max(residual[before].max(initial=0.0), residual[after].max(initial=0.0))
         if beside > self._bounds.alone_below * height:
             return False
-        if _rms(residual[after]) > BUSIER_AFTER * _rms(residual[before]) + 0.01 * height:
+        if rms(residual[after]) > BUSIER_AFTER * rms(residual[before]) + 0.01 * height:
             return False
         later, earlier = wave[last + settled : last + settled + level], wave[max(0, first - level) : first]
-        return bool(min(_rms(wave[after]), _rms(later)) <= LOUDER_AFTER * _rms(earlier) + 0.01 * height)
+        return bool(min(rms(wave[after]), rms(later)) <= LOUDER_AFTER * rms(earlier) + 0.01 * height)
 
     def _joined(self, events: Sequence[Event]) -> list[Event]:
         found = super()._joined(events)
@@ -193,40 +201,26 @@ class ClickFinder(Finder):
         return [event for event, music in zip(found, struck, strict=True) if not music]
 
 
-def _rms(values: Array) -> float:
-    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if len(values) else 0.0
-
-
-def _errors(wave: Samples, size: int, rows: Array) -> Array:
-    """How far the samples of some frames are off their prediction, [rows, size]."""
-    padded = np.pad(wave, (size // 2 + ORDER, 2 * size))
-    windows = sliding_window_view(padded[ORDER:], 2 * size)[rows * size] * _hann(2 * size)
-    known = sliding_window_view(padded, size + ORDER)[size // 2 + rows * size].astype(np.float64)
-    weights = _predictors(windows)
-    half = ORDER // 2 + 1  # NumPy is fast with short filters
-    errors = np.empty((len(rows), size))
-    for error, row, filter_ in zip(errors, known, weights, strict=True):
-        error[:] = np.convolve(row[half - 1 :], filter_[:half], "valid")
-        error += np.convolve(row[:-half], filter_[half:], "valid")
-    return np.abs(errors)
-
-
 def _may_click(errors: Array, level: Array) -> bool:
     """Whether an error is as high as an impulse must be, the least of clicks, by bounds that take little time."""
     cells = _highest(errors)
     high = cells >= np.maximum(FAINTEST, 0.999 * IMPULSE_OVER_MUSIC * level)
-    some = high.any(axis=1)
-    far = cells[some] > IMPULSE_FAR_OUT * _scales(errors[some])[:, None]
-    return bool((far & high[some]).any())
+    top = np.where(high, cells, 0).max(axis=1)
+    some = np.flatnonzero(top > 0)
+    some = some[_may_be_out(errors[some], top[some], IMPULSE_FAR_OUT)]
+    return bool(len(some) and (top[some] > IMPULSE_FAR_OUT * _scales(errors[some])).any())
 
 
-@cache
-def _hann(size: int) -> Array:
-    return np.hanning(size)
+def _may_be_out(errors: Array, heights: Array, far_out: float) -> Array:
+    """Whether heights [rows] may be so far out of their rows: half of the errors must be below, a cheaper median."""
+    least = 0.6745 * (heights / far_out - 1e-7) * (1 + 1e-9)
+    return np.asarray(np.count_nonzero(errors <= least[:, None], axis=1) >= errors.shape[1] // 2)
 
 
 def _scales(errors: Array) -> Array:
-    return np.asarray(np.median(errors, axis=1) / 0.6745 + 1e-7)
+    half = errors.shape[1] // 2  # of an even number
+    middle = np.partition(errors, (half - 1, half), axis=1)[:, half - 1 : half + 1]
+    return np.asarray((middle[:, 0] + middle[:, 1]) / 2 / 0.6745 + 1e-7)
 
 
 def _levels_at_least(frames: Samples, reach: int) -> Array:
@@ -241,34 +235,23 @@ def _levels_at_least(frames: Samples, reach: int) -> Array:
 
 def _highest(values: Array) -> Array:
     """Of each of the CELLS of frames; [rows, size], or fewer samples."""
-    padded = np.pad(values, ((0, 0), (0, -values.shape[1] % CELLS)))
-    return np.asarray(padded.reshape(len(values), CELLS, padded.shape[1] // CELLS).max(axis=2))
+    if values.shape[1] % CELLS:
+        values = np.pad(values, ((0, 0), (0, -values.shape[1] % CELLS)))
+    return np.asarray(values.reshape(len(values), CELLS, values.shape[1] // CELLS).max(axis=2))
 
 
-def _busy(frames: Samples, bends: Array) -> Array:
-    """Frames [rows, samples] in which a sample stands out of the second differences: others have no click."""
-    highest, level = bends.max(1), np.sqrt(np.einsum("rs,rs->r", frames, frames) / frames.shape[1])
-    return np.asarray((highest > BENDS_OVER_LEVEL * level) & (highest > BENDS_OVER_MEAN * bends.mean(1) + 1e-6))
+def _busy(frames: Samples, bends: Samples) -> Array:
+    """Rows [channels, rows, samples] with a sample out of the second differences: others have no click."""
+    highest = np.maximum(bends.max(axis=2), -bends.min(axis=2))
+    busy = np.asarray(highest > BENDS_OVER_LEVEL * np.sqrt(np.einsum("crs,crs->cr", frames, frames) / frames.shape[2]))
+    if busy.any():
+        busy[busy] = highest[busy] > BENDS_OVER_MEAN * np.abs(bends[busy]).mean(axis=1) + 1e-6
+    return busy
 
 
 def _beside(frames: Array) -> Array:
     """Frames, and those next to them."""
     return np.asarray(frames | np.r_[frames[1:], False] | np.r_[False, frames[:-1]])
-
-
-def _predictors(windows: Array) -> Array:
-    """Prediction error filters [rows, ORDER + 1] by Levinson's recursion, all rows at once."""
-    size = windows.shape[1]
-    lags = np.stack([np.einsum("rs,rs->r", windows[:, : size - k], windows[:, k:]) for k in range(ORDER + 1)], axis=1)
-    lags[:, 0] = lags[:, 0] * (1 + 1e-9) + 1e-9
-    weights = np.zeros((len(lags), ORDER + 1))
-    weights[:, 0] = 1.0
-    error = lags[:, 0].copy()
-    for order in range(1, ORDER + 1):
-        reflection = -np.einsum("rk,rk->r", weights[:, :order], lags[:, order:0:-1]) / error
-        weights[:, 1 : order + 1] += reflection[:, None] * weights[:, order - 1 :: -1][:, :order]
-        error = error * np.maximum(1 - reflection**2, 1e-12)
-    return weights
 
 
 def find_clicks(samples: Samples, sample_rate_hz: int) -> tuple[Event, ...]:

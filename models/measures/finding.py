@@ -6,6 +6,7 @@ block, with `context_s` of the recording before and after the core, or what ther
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from models.events import Event, merged
-from models.measures.blocks import Meter, Samples
+from models.measures.blocks import Array, Meter, Samples
 
 SAME_S = 0.001  #: within which channels do something at once
 MOST_EVENTS = 10_000  #: of one class that are kept; a recording with more is told to be full of them
@@ -26,6 +27,7 @@ class Finder(Meter[tuple[Event, ...]]):
     name: ClassVar[str]  #: the class of defects
     also: ClassVar[tuple[str, ...]] = ()  #: others that it tells from it
     context_s: ClassVar[float] = 0.1
+    in_one_piece = False  # it is copied into the room
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         super().__init__(sample_rate_hz, channels)
@@ -93,9 +95,10 @@ def _same(one: Event, other: Event) -> bool:
     return one.name == other.name and abs(one.end_s - other.end_s) <= 2 * SAME_S
 
 
-def rms(planes: Samples) -> float:
+def rms(planes: Array) -> float:
     """Root mean square of all samples, 0 for none."""
-    return float(np.sqrt(np.mean(np.square(planes, dtype=np.float64)))) if planes.size else 0.0
+    wide = np.asarray(planes, np.float64).ravel()
+    return math.sqrt(float(wide @ wide) / wide.size) if wide.size else 0.0
 
 
 def decibels(ratio: float) -> float:

@@ -24,6 +24,7 @@ class ClippingFinder(TopMeter[tuple[Event, ...]]):
     """Stretches of clipping, by channel."""
 
     name = "clipping"
+    in_one_piece = False
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         super().__init__(sample_rate_hz, channels, block_samples=max(1, int(BLOCK_S * sample_rate_hz)))

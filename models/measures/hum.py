@@ -17,6 +17,7 @@ import numpy as np
 from scipy.fft import rfft
 
 from models.measures.blocks import Array, Meter, Samples, Value, measured, power_db, within_float32
+from models.measures.decimate import Decimator
 from models.measures.spectrum import DIGITAL_SILENCE, LevelHistogram
 
 WINDOW_S = 4.0
@@ -48,16 +49,16 @@ class HumSpectra(Meter[Value]):
     """Brings a recording down to a slow rate, and hands over the power spectrum of each window."""
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
-        from scipy.signal import firwin  # here and below, since scipy.signal takes a second to import
+        from scipy.signal import firwin  # here, since scipy.signal takes a second to import
 
         super().__init__(sample_rate_hz, channels)
         self._boxcar = max(1, sample_rate_hz // 8000)
         self._step = max(1, round(sample_rate_hz / self._boxcar / 2000))
         self.slow_rate_hz = sample_rate_hz / self._boxcar / self._step
-        self._taps = firwin(16 * self._step + 1, 0.7 / self._step).astype(np.float32)
+        taps = firwin(16 * self._step + 1, 0.7 / self._step).astype(np.float32)
+        self._decimator = Decimator(taps, self._step, channels, len(taps) - 1)
         self._mean = np.full(self._boxcar, 1 / self._boxcar, np.float32)
         self._unboxed = np.empty((channels, 0), np.float32)
-        self._unfiltered = np.zeros((channels, len(self._taps) - 1), np.float32)
         self._size = 2 * round(self.slow_rate_hz * WINDOW_S / 2)
         window = np.hanning(self._size + 1)[:-1]
         # One-sided and scaled so that the bins of a line add up to its mean square.
@@ -73,17 +74,11 @@ class HumSpectra(Meter[Value]):
 
     def _decimated(self, planes: Samples) -> Samples:
         """The block at the slow rate, in two steps: means of a few samples, then a filter that needs few taps."""
-        from scipy.signal import upfirdn
-
         joined = np.concatenate([self._unboxed, planes], axis=1)
         whole = joined.shape[1] // self._boxcar * self._boxcar
         self._unboxed = joined[:, whole:].copy()
         means = joined[:, :whole].reshape(self.channels, -1, self._boxcar) @ self._mean
-        joined = np.concatenate([self._unfiltered, means], axis=1)
-        outputs = max(0, (joined.shape[1] - len(self._taps)) // self._step + 1)
-        self._unfiltered = joined[:, outputs * self._step :].copy()
-        first = (len(self._taps) - 1) // self._step  # outputs before that lack some of their input
-        return np.asarray(upfirdn(self._taps, joined, 1, self._step, axis=1)[:, first : first + outputs], np.float32)
+        return self._decimator.add(means)
 
     def _take(self, slow: Samples) -> None:
         parts = slow[:, : self._size // 8 * 8].reshape(self.channels, 8, -1)  # half seconds

@@ -78,6 +78,7 @@ class HumFinder(HumSpectra[tuple[Event, ...]]):
     """Stretches of mains hum."""
 
     name = "hum"
+    in_one_piece = False
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         super().__init__(sample_rate_hz, channels)
@@ -93,21 +94,22 @@ class HumFinder(HumSpectra[tuple[Event, ...]]):
             self._last.clear()
             return
         self._last.append(views)
-        for count, without in dict.fromkeys((proof.windows, proof.without) for proof in PROOFS):
-            if len(self._last) >= count:
-                self._found += self._stretch(np.stack(list(self._last)[-count:]), without)
+        spans = dict.fromkeys((proof.windows, proof.without) for proof in PROOFS if len(self._last) >= proof.windows)
+        if spans:
+            self._found += self._stretches(np.stack(self._last), list(spans))
 
-    def _stretch(self, windows: Array, without: int) -> list[_Stretch]:
-        """The surest hum in some windows [windows, views, bins], of all views."""
-        still = _least(windows, without)
-        first, stop, bin_hz = len(self._lines) - len(windows), len(self._lines), self.slow_rate_hz / self._size
-        found = [
-            _Stretch(first, stop, view, hum)
-            for mains in MAINS_HZ
-            for view, hum in enumerate(series_of_each(still, bin_hz, mains))
-            if hum is not None and self._is_proved(hum, windows[:, view], without)
-        ]
-        return [max(found, key=lambda stretch: stretch.hum.prominence_db)] if found else []
+    def _stretches(self, windows: Array, spans: list[tuple[int, int]]) -> list[_Stretch]:
+        """The surest hum of each of the spans (windows, without) that end with [windows, views, bins], of all views."""
+        still = np.concatenate([_least(windows[-count:], without) for count, without in spans])
+        bin_hz, views, stop = self.slow_rate_hz / self._size, windows.shape[1], len(self._lines)
+        found: list[list[_Stretch]] = [[] for _ in spans]
+        for mains in MAINS_HZ:
+            for row, hum in enumerate(series_of_each(still, bin_hz, mains)):
+                of, view = divmod(row, views)
+                count, without = spans[of]
+                if hum is not None and self._is_proved(hum, windows[-count:, view], without):
+                    found[of].append(_Stretch(stop - count, stop, view, hum))
+        return [max(some, key=lambda stretch: stretch.hum.prominence_db) for some in found if some]
 
     def _amplitudes(self, views: Array | None, mains_hz: int) -> Array:
         """Of the strongest bin near each harmonic, float32 [views, harmonics]; 0 in a pause."""

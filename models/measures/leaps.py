@@ -25,22 +25,26 @@ def hop_of(sample_rate_hz: int) -> int:
 def leaps(planes: Samples, order: int = ORDER) -> Array:
     """Differences, of all channels [channels, frames] together: [frames]."""
     found = np.zeros(planes.shape[1], np.float32)
-    for channel in planes if planes.shape[1] > order else planes[:0]:
-        found[order:] += np.abs(np.diff(channel, order))
+    for bends in planes if planes.shape[1] > order else planes[:0]:
+        for _ in range(order):
+            bends = bends[1:] - bends[:-1]
+        found[order:] += np.abs(bends, out=bends)
     return found
 
 
 def leaping(heights: Array, hop: int, core: slice, least: float = LEAP) -> list[int]:
     """Frames in the core whose `heights`, of `leaps`, leap `least` times out of what is beside; a leap has one."""
-    count, half = len(heights) // hop, BESIDE_HOPS // 2 - 1
-    if count < 2 * BESIDE_HOPS:
+    rows, half = len(heights) // hop, BESIDE_HOPS // 2 - 1
+    if rows < 2 * BESIDE_HOPS:
         return []
-    tops = np.maximum.reduceat(heights[: count * hop], np.arange(count) * hop)
-    highest = maximum_filter1d(np.pad(tops, BESIDE_HOPS), 2 * half + 1)[half:]  # of what follows each hop
+    first, stop = max(0, core.start // hop - BESIDE_HOPS), min(rows, core.stop // hop + BESIDE_HOPS + 1)
+    count = stop - first
+    tops = np.zeros(count + 2 * BESIDE_HOPS, np.float32)  # with nothing beyond both ends
+    heights[first * hop : stop * hop].reshape(count, hop).max(axis=1, out=tops[BESIDE_HOPS:-BESIDE_HOPS])
+    highest = maximum_filter1d(tops, 2 * half + 1)[half:]  # of what follows each hop
     beside = np.maximum(highest[:count], highest[BESIDE_HOPS + 2 :][:count])
-    places = [
-        int(row * hop + heights[row * hop :][:hop].argmax()) for row in np.flatnonzero(tops > least * beside).tolist()
-    ]
+    leap = np.flatnonzero(tops[BESIDE_HOPS:-BESIDE_HOPS] > least * beside)
+    places = [int(row * hop + heights[row * hop :][:hop].argmax()) for row in (first + leap).tolist()]
     return [p for p in places if core.start <= p < core.stop and _ratio(heights, p, BESIDE_HOPS * hop) > least]
 
 

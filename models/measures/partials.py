@@ -12,6 +12,7 @@ import numpy as np
 from scipy.fft import rfft
 
 from models.measures.blocks import Array, Samples
+from models.measures.decimate import Decimator
 
 HOP_S, WINDOW_S = 0.02, 0.093
 SLOW_HZ = 11_025
@@ -24,19 +25,20 @@ STEP_CENTS = 5
 REACH = 120  #: steps by which places may be shifted at the most, either way: 600 cents, a ratio of 1.41
 NONE = np.float32(-30_000)  #: the place of no partial
 ALIKE_DB = 12.0  # levels of one partial in two frames differ by less
-_CHUNK = 100  # frames at once, which fit a cache
+_FRAMES_APART = 2.0**16  # on one axis of all frames' places
+_CHUNK = 200  # frames at once, which fit a cache
 
 
 class Partials:
     """Takes a recording in blocks [frames] of one channel, gives the partials of the frames that they complete."""
 
     def __init__(self, sample_rate_hz: int) -> None:
-        from scipy.signal import firwin  # here and below, since scipy.signal takes a second to import
+        from scipy.signal import firwin  # here, since scipy.signal takes a second to import
 
         self._step = max(1, round(sample_rate_hz / SLOW_HZ))
         self.rate_hz = sample_rate_hz / self._step
-        self._taps = firwin(8 * self._step + 1, 0.9 / self._step).astype(np.float32)
-        self._unfiltered = np.zeros(len(self._taps) // 2, np.float32)
+        taps = firwin(8 * self._step + 1, 0.9 / self._step).astype(np.float32)
+        self._decimator = Decimator(taps, self._step, 1, len(taps) // 2) if self._step > 1 else None
         self._size, self._hop = 2 * round(WINDOW_S * self.rate_hz / 2), round(HOP_S * self.rate_hz)
         self.hop_s, self.middle_s = self._hop / self.rate_hz, self._size / 2 / self.rate_hz  #: of the first frame
         window = np.hanning(self._size + 1)[:-1]
@@ -47,43 +49,52 @@ class Partials:
 
     def add(self, wave: Samples) -> tuple[Samples, Samples]:
         """Places and levels, each [frames, MOST]; places of no partial are NONE."""
-        self._slow = np.concatenate([self._slow, self._decimated(wave)])
+        slow = self._decimator.add(wave[None])[0] if self._decimator else wave
+        self._slow = np.concatenate([self._slow, slow])
         count = max(0, (len(self._slow) - self._size) // self._hop + 1)
         if not count:
             return np.empty((0, MOST), np.float32), np.empty((0, MOST), np.float32)
         frames = np.lib.stride_tricks.sliding_window_view(self._slow, self._size)[: count * self._hop : self._hop]
         spectra = rfft(frames * self._window, axis=1)[:, self._low - 2 : self._high + 2]
         self._slow = self._slow[count * self._hop :]
-        levels = 10 * np.log10(np.maximum(spectra.real**2 + spectra.imag**2, np.float32(1e-20)))
-        return self._peaks(levels)
+        return self._peaks(spectra.real**2 + spectra.imag**2)
 
-    def _decimated(self, wave: Samples) -> Samples:
-        from scipy.signal import upfirdn
+    def _peaks(self, powers: Samples) -> tuple[Samples, Samples]:
+        """Of powers [frames, bins], two bins more at either side."""
+        width, flat = powers.shape[1], powers.ravel()
+        rises = flat[1:] > flat[:-1]
+        cells = np.flatnonzero(rises[:-1] > rises[1:]) + 1
+        frames, bins = np.divmod(cells, width)
+        around = flat.take(cells + np.arange(-2, 3)[:, None], mode="clip")  # [bins, peaks]
+        floor = np.maximum(powers[:, 2:-2].max(axis=1) * _ratio(-RANGE_DB), _ratio(FAINTEST_DB))
+        kept = (around[2] > _ratio(NARROW_DB) * np.maximum(around[0], around[4])) & (around[2] > floor[frames])
+        kept = np.flatnonzero(kept & (bins >= 2) & (bins < width - 2))
+        frames, bins = frames[kept], bins[kept] - 2
+        left, heights, right = 10 * np.log10(np.maximum(around[1:4, kept], np.float32(1e-20)))
+        bend = 2 * heights - left - right
+        place = (self._low + bins + (right - left) / (2 * bend)) * (self.rate_hz / self._size / 440)
+        kept = highest_of(frames, heights, len(powers), MOST)  # -1, the last of what follows, is no partial
+        cents = np.append(1200 * np.log2(place), NONE).astype(np.float32)
+        return cents[kept], np.append(heights, np.float32(FAINTEST_DB))[kept]
 
-        if self._step == 1:
-            return wave
-        joined = np.concatenate([self._unfiltered, wave])
-        outputs = max(0, (len(joined) - len(self._taps)) // self._step + 1)
-        self._unfiltered = joined[outputs * self._step :].copy()
-        first = (len(self._taps) - 1) // self._step  # outputs before that lack some of their input
-        return np.asarray(upfirdn(self._taps, joined, 1, self._step)[first : first + outputs], np.float32)
 
-    def _peaks(self, levels: Samples) -> tuple[Samples, Samples]:
-        """Of levels [frames, bins], two bins more at either side."""
-        middle, left, right = levels[:, 2:-2], levels[:, 1:-3], levels[:, 3:-1]
-        floor = np.maximum(middle.max(axis=1, keepdims=True) - RANGE_DB, FAINTEST_DB)
-        is_peak = (middle > left) & (middle >= right) & (middle > floor)
-        is_peak &= middle - np.maximum(levels[:, :-4], levels[:, 4:]) > NARROW_DB
-        heights = np.where(is_peak, middle, -np.inf)
-        at = np.argpartition(-heights, MOST - 1, axis=1)[:, :MOST]
-        rows = np.arange(len(levels))[:, None]
-        heights, left, right = heights[rows, at], left[rows, at], right[rows, at]
-        found = np.isfinite(heights)
-        heights = np.where(found, heights, FAINTEST_DB)
-        bend = np.where(found, 2 * heights - left - right, 1)
-        place = (self._low + at + (right - left) / (2 * bend)) * (self.rate_hz / self._size / 440)
-        cents = 1200 * np.log2(np.where(found, place, 1))
-        return np.where(found, cents, NONE).astype(np.float32), heights.astype(np.float32)
+def _ratio(decibels: float) -> np.float32:
+    return np.float32(10 ** (decibels / 10))
+
+
+def highest_of(rows: Array, heights: Samples, count: int, most: int) -> Array:
+    """The `most` highest of each row, as indices of `heights` [n], -1 for none: [count, most].
+
+    Args:
+        rows: [n], of 0..count - 1, in order.
+    """
+    columns = np.arange(len(rows)) - np.searchsorted(rows, np.arange(count))[rows]
+    table = np.full((count, max(most, int(columns.max(initial=0)) + 1)), -np.inf, np.float32)
+    places = np.full(table.shape, -1)
+    table[rows, columns], places[rows, columns] = heights, np.arange(len(rows))
+    if table.shape[1] == most:
+        return places
+    return np.take_along_axis(places, np.argpartition(-table, most - 1, axis=1)[:, :most], 1)
 
 
 def shared(places: Samples, levels: Samples, lag: int) -> Samples:
@@ -100,16 +111,32 @@ def shared(places: Samples, levels: Samples, lag: int) -> Samples:
 
 
 def _shared(places: Samples, levels: Samples, lag: int) -> Samples:
-    shifts = np.rint((places[lag:, None, :] - places[:-lag, :, None]) / STEP_CENTS)
-    near = (np.abs(shifts) <= REACH) & (places[:-lag, :, None] > NONE)
-    frames, one, other = np.nonzero(near)
-    alike = 1 - np.abs(levels[frames + lag, other] - levels[frames, one]) / np.float32(ALIKE_DB)
-    width = 2 * REACH + 1
-    cells = frames * width + shifts[near].astype(np.int64) + REACH
-    votes = np.bincount(cells, np.maximum(alike, 0), (len(places) - lag) * width)
-    padded = np.pad(votes.reshape(-1, width).astype(np.float32), ((0, 0), (2, 2)))
+    ones, others = _pairs(places, lag)
+    cents, heights = places.ravel(), levels.ravel()
+    shifts = np.rint((cents[others] - cents[ones]) / STEP_CENTS)
+    alike = 1 - np.abs(heights[others] - heights[ones]) / np.float32(ALIKE_DB)
+    counted = np.flatnonzero((np.abs(shifts) <= REACH) & (alike > 0))
+    width, count = 2 * REACH + 1, len(places) - lag
+    cells = ones[counted] // places.shape[1] * width + shifts[counted].astype(np.int64) + REACH
+    padded = np.zeros((count, width + 4), np.float32)
+    padded[:, 2:-2] = np.bincount(cells, alike[counted], count * width).reshape(count, width)
     inner = padded[:, 1:-3] + padded[:, 2:-2] + padded[:, 3:-1]
     return np.asarray(inner + (padded[:, :-4] + padded[:, 4:]) / 2, np.float32)
+
+
+def _pairs(places: Samples, lag: int) -> tuple[Array, Array]:
+    """Partials, and those `lag` frames later that are near enough or hardly farther: cells of `places`, [pairs]."""
+    heard = np.flatnonzero(places > NONE)
+    axis = places.ravel()[heard].astype(np.float64) + heard // places.shape[1] * _FRAMES_APART  # frame after frame
+    order = np.argsort(axis, kind="stable")
+    heard, axis = heard[order], axis[order]
+    known = np.searchsorted(heard // places.shape[1], len(places) - lag)  # have a frame `lag` later
+    sought = axis[:known] + lag * _FRAMES_APART
+    reach = (REACH + 1) * STEP_CENTS
+    firsts, stops = np.searchsorted(axis, sought - reach), np.searchsorted(axis, sought + reach)
+    counts = stops - firsts
+    others = np.arange(counts.sum()) + np.repeat(firsts - (np.cumsum(counts) - counts), counts)
+    return np.repeat(heard[:known], counts), heard[others]
 
 
 def usual_places(places: Samples) -> Samples:
@@ -139,6 +166,8 @@ def fits(places: Samples, usual: Samples) -> Samples:
     """How well each frame's partials lie at usual places, were they shifted back by each shift, [frames, shifts]."""
     steps = steps_of(places)
     starts = np.where(steps >= 0, steps, _PLACES + REACH)  # where all is 0
+    most = int((steps >= 0).sum(axis=1).max(initial=0))
+    starts = np.sort(starts, axis=1)[:, :most]  # no partials come last
     windows = np.lib.stride_tricks.sliding_window_view(usual, 2 * REACH + 1)
     chunks = [windows[starts[at : at + _CHUNK]].sum(axis=1) for at in range(0, len(starts), _CHUNK)]
     backwards = np.concatenate(chunks) if chunks else np.empty((0, 2 * REACH + 1), np.float32)

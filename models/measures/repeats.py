@@ -78,7 +78,7 @@ class RepeatFinder(Finder):
             return []
         known = np.zeros(2**16, bool)
         known[keys[anchors]] = True
-        maybe = core.start + np.flatnonzero(known[keys[core.start : len(bits) - WORD + 1]])
+        maybe = core.start + np.flatnonzero(known.take(keys[core.start : len(bits) - WORD + 1]))
         sought, words = _words(bits, anchors), _words(bits, maybe)
         in_order = np.argsort(sought, kind="stable")
         ordered, sought = anchors[in_order], sought[in_order]
@@ -103,7 +103,7 @@ class RepeatFinder(Finder):
 
 def _bits(planes: Samples) -> npt.NDArray[np.uint32]:
     """Of the sum of all channels."""
-    return np.ascontiguousarray(planes.sum(axis=0)).view(np.uint32)
+    return np.asarray(np.add.reduce(planes, axis=0)).view(np.uint32)
 
 
 def _keys(bits: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint16]:
@@ -117,7 +117,7 @@ def _words(bits: npt.NDArray[np.uint32], places: npt.NDArray[np.int_]) -> npt.ND
     """A number for the TAPS from each of `places` on: the same for the same."""
     words = np.zeros(len(places), np.uint32)
     for tap in TAPS:
-        mixed = bits[places + tap]
+        mixed = bits.take(places + tap)
         mixed = (mixed ^ (mixed >> np.uint32(15))) * np.uint32(0x2C1B3C6D)  # odd, so that nothing is lost
         words = words * np.uint32(0x85EBCA6B) + (mixed ^ (mixed >> np.uint32(12)))
     return np.asarray(words ^ (words >> np.uint32(16)) * np.uint32(0x9E3779B1), np.uint32)

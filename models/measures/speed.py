@@ -50,6 +50,7 @@ class SpeedFinder(Meter[tuple[Event, ...]]):
     """Stretches at a wrong speed, of all channels."""
 
     name = "speed_jump"
+    in_one_piece = False
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         super().__init__(sample_rate_hz, channels)
@@ -60,7 +61,8 @@ class SpeedFinder(Meter[tuple[Event, ...]]):
         self._stretches: list[Stretch] = []
 
     def _fold(self, planes: Samples) -> None:
-        places, levels = self._partials.add(within_float32(planes).mean(axis=0))
+        mixed = np.add.reduce(within_float32(planes), axis=0) / np.float32(self.channels)
+        places, levels = self._partials.add(mixed)
         self._places.append(places)
         self._levels.append(levels)
         if sum(map(len, self._places)) * self._partials.hop_s >= SPAN_S:

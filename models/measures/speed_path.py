@@ -16,7 +16,7 @@ from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from models.events import runs_of
 from models.measures.blocks import Array, Samples
-from models.measures.partials import NONE, REACH, STEP_CENTS, fits, shared, usual_places
+from models.measures.partials import NONE, REACH, STEP_CENTS, fits, highest_of, shared, usual_places
 
 LAG = 5  # frames, 100 ms: windows that have nothing in common
 HELD = 2  # steps by which a partial may be off and is held
@@ -65,13 +65,14 @@ def _options(votes: Samples) -> tuple[Array, Samples]:
     """Shifts [frames, 3 + OPTIONS] to the frame LAG later that are considered, and what speaks for each."""
     held = votes[:, REACH - HELD : REACH + HELD + 1].max(axis=1, keepdims=True)
     middle = votes[:, 1:-1]
-    tops = np.where((middle >= votes[:, :-2]) & (middle > votes[:, 2:]) & (middle > FEWEST), middle, 0)
-    tops[:, REACH - 1 - HELD : REACH + HELD] = 0
-    places = np.argpartition(-tops, OPTIONS - 1, axis=1)[:, :OPTIONS]
-    gains = np.take_along_axis(tops, places, 1)
-    gains = np.where(gains > 0, gains - CHANGE, _FAR)
+    is_top = (middle > FEWEST) & (middle >= votes[:, :-2]) & (middle > votes[:, 2:])
+    is_top[:, REACH - 1 - HELD : REACH + HELD] = False
+    frames, states = np.nonzero(is_top)
+    heights = middle[frames, states]
+    best = highest_of(frames, heights, len(votes), OPTIONS)
+    gains = np.append(heights - CHANGE, _FAR)[best]
     small = np.broadcast_to(np.array([0, 1, -1]), (len(votes), 3))
-    shifts = np.concatenate([small, places + 1 - REACH], axis=1)
+    shifts = np.concatenate([small, np.append(states + 1 - REACH, 0)[best]], axis=1)
     gains = np.concatenate([held, held - DRIFT, held - DRIFT, gains], axis=1).astype(np.float32)
     return np.pad(shifts, ((0, LAG), (0, 0))), np.pad(gains, ((0, LAG), (0, 0)))
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
 
 from models.events import Event
@@ -37,6 +38,7 @@ LEVEL_S, CLOSE_S, FADED, LOUDER = 0.02, 0.002, 0.4, 20.0
 HELD = 0.3  # of the samples within CLOSE_S that are as the one before: silence, or one value
 ALONE_S, SMALLER, MOST_BESIDE = 0.5, 0.5, 1  # leaps of half the height at least: more are a texture
 SURELY_FAILS = 2.5  # about the leap: less spares the second prediction
+ROUGHLY_FAILS = 1.9  # by a rough one, which tells 0.8 of that or more: less spares both
 LIKE_FAILS, LIKE_FORESEES = 3.0, 3.0  # of a leap that is enough like a cut to make both of them a pattern
 
 
@@ -105,6 +107,8 @@ class SpliceFinder(Finder):
         return max(levels) < LOUDER * min(levels)
 
     def _met(self, around: Array, channels: Array, centre: int) -> Joint | None:
+        if _fails_roughly(around[::-1], len(around) - centre) < ROUGHLY_FAILS:
+            return None
         back, error_back = _predicted(around[::-1], len(around) - centre)
         error_back = error_back[::-1]
         if rms(error_back[centre - GUARD : centre + GUARD]) < SURELY_FAILS:  # most that is struck
@@ -145,19 +149,35 @@ class SpliceFinder(Finder):
 def _burg(wave: Array) -> Array:
     """The prediction error filter [ORDER + 1] of a wave, by Burg's method: stable, and sharp for short waves."""
     ahead, back = wave[1:], wave[:-1]
+    power = float(ahead @ ahead) + float(back @ back)
     weights = np.zeros(ORDER + 1)
     weights[0] = 1.0
     for order in range(1, ORDER + 1):
-        reflection = -2 * float(ahead @ back) / (float(ahead @ ahead + back @ back) + 1e-20)
-        weights[1 : order + 1] += reflection * weights[order - 1 :: -1][:order]
-        ahead, back = (ahead + reflection * back)[1:], (back + reflection * ahead)[:-1]
+        reflection = -2 * float(ahead @ back) / (power + 1e-20)
+        weights[1 : order + 1] += reflection * weights[order - 1 :: -1]
+        ahead, back = ahead + reflection * back, back + reflection * ahead
+        power = (1 - reflection**2) * power - float(ahead[0]) ** 2 - float(back[-1]) ** 2  # of what is left
+        ahead, back = ahead[1:], back[:-1]
     return weights
+
+
+def _fails_roughly(around: Array, centre: int) -> float:
+    """The error of `_predicted` about a leap by a prediction that is rougher, and far sooner made; more if unsure."""
+    before = around[: centre - GUARD]
+    if len(before) < BASE + ORDER:
+        return np.inf
+    window = before * np.hanning(len(before))
+    lags = np.correlate(np.append(window, np.zeros(ORDER)), window)
+    lags[0] = lags[0] * (1 + 1e-9) + 1e-12
+    weights = np.append(1.0, solve_toeplitz(lags[:-1], -lags[1:]))
+    error = np.convolve(around[centre - GUARD - BASE : centre + GUARD], weights, "valid")
+    return rms(error[-2 * GUARD :]) / (rms(error[: -2 * GUARD]) + 1e-9)
 
 
 def _predicted(around: Array, centre: int) -> tuple[Array, Array]:
     """The prediction of what is before `centre`, and its error everywhere, of its root mean square just before."""
     weights = _burg(around[: centre - GUARD])
-    error = lfilter(weights, [1.0], around)
+    error = np.convolve(around, weights)[: len(around)]
     return weights, error / (rms(error[max(ORDER, centre - BASE) : centre - GUARD]) + 1e-9)
 
 
@@ -171,7 +191,7 @@ def _meeting(ahead: Array, back: Array, centre: int) -> int:
 
 def _other(around: Array, weights: Array, place: int, length: int) -> float:
     """How far what comes from `place` on is another sound than what would have gone on: 0..2."""
-    error = lfilter(weights, [1.0], around[: place + length])
+    error = np.convolve(around[: place + length], weights)[: place + length]
     error[place:] = 0.0
     foreseen, came = lfilter([1.0], weights, error)[place:], around[place : place + length]
     return float(np.sum((came - foreseen) ** 2) / (np.sum(came**2) + np.sum(foreseen**2) + 1e-20))
@@ -179,7 +199,7 @@ def _other(around: Array, weights: Array, place: int, length: int) -> float:
 
 def _fails(channel: Array, weights: Array, place: int) -> float:
     """By how much the prediction of all channels fails in one, of its error there before."""
-    error = lfilter(weights, [1.0], channel[: place + BEYOND])
+    error = np.convolve(channel[: place + BEYOND], weights)[: place + BEYOND]
     usual = rms(error[max(ORDER, place - BASE) : place - GUARD])
     return rms(error[place:]) / usual if usual > 1e-7 else FAILS
 

@@ -14,15 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.fft import irfft, rfft
 
 from models.events import Event
 from models.measures.blocks import Array, Samples, measured
 from models.measures.finding import Finder, decibels, rms
-from models.measures.leaps import GUARD, hop_of, leaping, leaps
+from models.measures.leaps import BESIDE_HOPS, GUARD, hop_of, leaping, leaps
 
 ORDER = 24
 SIDE, NEAR = 1024, 256  # samples before and after a step: for the prediction, for what is usual
+FIRSTS = 4  # samples about a leap that may be the first of a step
 BENDS, LEAP = 2, 1.3  # order of the differences, and how far they leap out
 FAR_OUT = 2.0  # of the residual, over that before and after
 UNEXPLAINED = 0.02  # of its energy, with the right gain
@@ -53,6 +53,8 @@ class StepFinder(Finder):
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         super().__init__(sample_rate_hz, channels)
         self._hop = hop_of(sample_rate_hz)
+        needed = SIDE + 2 * BESIDE_HOPS * self._hop
+        self.context -= max(0, self.context - needed) // self._hop * self._hop  # at high rates it is far too long
         self._steps: list[list[_Step]] = [[] for _ in range(channels)]
 
     def _look(self, planes: Samples, core: slice, at: int) -> None:
@@ -98,13 +100,12 @@ def _steps(planes: Samples, places: list[tuple[int, int]]) -> list[tuple[int, _S
     around: Array = np.stack([planes[c, at - SIDE - 2 : at + SIDE + 2] for c, at in inside]).astype(np.float64)
     weights = _predictors(around)
     rows = np.flatnonzero(_far_out(around, weights) > FAR_OUT)
-    firsts = range(SIDE + 1, SIDE + 5)
-    tried = np.array([_explained(around[rows], first, weights[rows]) for first in firsts])  # [firsts, 2, rows]
+    tried = _explained(around[rows], weights[rows])  # [2, rows, FIRSTS]
     steps = []
     for of, row in enumerate(rows.tolist()):
-        best = int(tried[:, 0, of].argmin())
-        unexplained, gain = tried[best, :, of].tolist()
-        first, (channel, place) = firsts[best], inside[row]
+        best = int(tried[0, of].argmin())
+        unexplained, gain = tried[:, of, best].tolist()
+        first, (channel, place) = SIDE + 1 + best, inside[row]
         level = min(rms(around[row, first - 256 : first]), rms(around[row, first : first + 256]))
         if unexplained < UNSURE and (gain < 0 or abs(decibels(gain)) >= LEAST_DB) and level > FAINTEST:
             steps.append((channel, _Step(place - SIDE - 2 + first, gain, unexplained < UNEXPLAINED)))
@@ -115,8 +116,8 @@ def _predictors(around: Array) -> Array:
     """Prediction error filters [rows, ORDER + 1] for both sides, whatever their levels."""
     sides = np.stack([around[:, :SIDE], around[:, -SIDE:]], axis=1)
     sides = sides * _HANN / np.maximum(np.sqrt(np.mean(sides**2, axis=2, keepdims=True)), 1e-12)
-    spectra = rfft(sides, 2 * SIDE, axis=2)
-    lags = irfft(np.sum(spectra.real**2 + spectra.imag**2, axis=1), axis=1)[:, : ORDER + 1]
+    padded = np.pad(sides, ((0, 0), (0, 0), (0, ORDER)))
+    lags = np.array([sum(np.correlate(side, side[:SIDE]) for side in both) for both in padded])
     lags[:, 0] = lags[:, 0] * (1 + 1e-9) + 1e-9
     return np.concatenate(
         [np.ones((len(lags), 1)), np.linalg.solve(lags[:, _APART], -lags[:, 1:, None])[..., 0]], axis=1
@@ -125,32 +126,32 @@ def _predictors(around: Array) -> Array:
 
 def _far_out(around: Array, weights: Array) -> Array:
     """How far the residual in the middle is out of that before and after, [rows]."""
-    middle = slice(SIDE, SIDE + ORDER + 4)
-    parts = (slice(SIDE - NEAR, SIDE), middle, slice(middle.stop, middle.stop + NEAR))
-    levels = []
-    for part in parts:
-        residual = np.zeros((len(around), part.stop - part.start))
-        for lag in range(ORDER + 1):
-            residual += weights[:, lag : lag + 1] * around[:, part.start - lag : part.stop - lag]
-        levels.append(np.sqrt(np.mean(residual**2, axis=1)))
-    return np.asarray(levels[1] / np.maximum(np.maximum(levels[0], levels[2]), FAINTEST**2))
+    middle = slice(NEAR, NEAR + ORDER + 4)
+    seen = around[:, SIDE - NEAR - ORDER : SIDE + ORDER + 4 + NEAR]
+    squares = np.array([np.convolve(row, filter_, "valid") for row, filter_ in zip(seen, weights, strict=True)]) ** 2
+    before, level, after = (
+        np.sqrt(part.mean(axis=1)) for part in (squares[:, :NEAR], squares[:, middle], squares[:, middle.stop :])
+    )
+    return np.asarray(level / np.maximum(np.maximum(before, after), FAINTEST**2))
 
 
-def _explained(around: Array, first: int, weights: Array) -> tuple[Array, Array]:
-    """How the old sound, as foreseen from frame `first` on, and the new one agree but for a gain: shares amiss, gains.
+def _explained(around: Array, weights: Array) -> Array:
+    """How the old sound, as foreseen from a frame on, and the new one agree but for a gain: shares amiss, and gains.
 
-    A window ends with each of the ORDER frames from `first` on. What is old in it and what is new add up to the
-    residual: without a step they all but cancel.
+    Of each of FIRSTS frames about the middle, [2, rows, FIRSTS]. A window ends with each of the ORDER frames from that
+    one on. What is old in it and what is new add up to the residual: without a step they all but cancel.
     """
-    windows = sliding_window_view(around[:, first - ORDER : first + ORDER], ORDER + 1, axis=1)  # to the newest
-    newest_first = weights[:, ::-1, None]
+    to_newest = sliding_window_view(around[:, SIDE + 1 - ORDER : SIDE + FIRSTS + ORDER], ORDER + 1, axis=1)
+    windows = sliding_window_view(to_newest, ORDER, axis=1).swapaxes(2, 3)  # [rows, FIRSTS, ORDER, ORDER + 1]
+    newest_first = weights[:, None, ::-1, None]
     by_new = np.matmul(windows * _IS_NEW, newest_first)[..., 0]
     by_old = np.matmul(windows, newest_first)[..., 0] - by_new
-    together, old, new = (np.sum(a * b, axis=1) for a, b in ((by_old, by_new), (by_old, by_old), (by_new, by_new)))
+    together, old, new = (np.sum(a * b, axis=2) for a, b in ((by_old, by_new), (by_old, by_old), (by_new, by_new)))
     turn = -together / np.maximum(new, 1e-30)
     unlike = 1 - together**2 / np.maximum(old * new, 1e-30)
-    left = np.sum((by_old + turn[:, None] * by_new) ** 2, axis=1) / np.sum((by_old + by_new) ** 2, axis=1)
-    return np.maximum(unlike, LEFT * left), 1 / np.where(turn == 0, 1e-9, turn)
+    whole = np.maximum(np.sum((by_old + by_new) ** 2, axis=2), 1e-30)
+    left = np.sum((by_old + turn[..., None] * by_new) ** 2, axis=2) / whole
+    return np.stack([np.maximum(unlike, LEFT * left), 1 / np.where(turn == 0, 1e-9, turn)])
 
 
 def find_steps(samples: Samples, sample_rate_hz: int) -> tuple[Event, ...]:
