@@ -39,6 +39,7 @@ EXPLAINED = (
     ("concealment", 0.0, ("codec_damage",)),  # by the decoder itself
     ("skip", 0.05, ("stutter", "concealment", "dropout", "codec_damage", "channel_fault")),  # whose joints are cuts
     ("click", 0.005, ("skip",)),
+    ("channel_fault", 0.005, ("dropout", "stutter", "concealment", "codec_damage", "skip")),
 )
 FINDERS: dict[str, type[Meter[tuple[Event, ...]]]] = {
     "gaps": GapFinder,
@@ -141,7 +142,10 @@ def unexplained(events: list[Event]) -> list[Event]:
 
 
 def _beside(one: Event, other: Event, near_s: float) -> bool:
-    return one.start_s <= other.end_s + near_s and other.start_s <= one.end_s + near_s
+    """Whether `one` begins within the other; at its ends, if that is a fault of a channel."""
+    if other.name == "channel_fault":
+        return min(abs(one.start_s - other.start_s), abs(one.start_s - other.end_s)) <= near_s
+    return other.start_s - near_s <= one.start_s <= other.end_s + near_s
 
 
 def damage(facts: Facts, duration_s: float) -> list[Event]:

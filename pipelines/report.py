@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.defect_page import print_defect_summary
 from pipelines.stem_page import print_stem_summary
 from pipelines.tag_shares import print_shares
 from pipelines.track_page import find_track, print_track
@@ -124,7 +125,8 @@ def _print_glance(console: Console, connection: Any) -> None:
     assessed = _number(connection, "SELECT count(DISTINCT track_id) FROM found")
     failed = _number(connection, "SELECT count(DISTINCT track_id) FROM failures")
     console.print(f"{count(tracks, 'track')}, {lasting(seconds)} of audio, {size(size_bytes)}")
-    console.print(f"{assessed:,} assessed, {failed:,} with failures{' (see below)' if failed else ''}")
+    words = f"{assessed:,} assessed for quality, " if assessed else ""
+    console.print(f"{words}{failed:,} with failures{' (see below)' if failed else ''}")
 
 
 def _print_formats(console: Console, connection: Any) -> None:
@@ -285,6 +287,7 @@ _SECTIONS: tuple[Callable[[Console, Any], None], ...] = (
     _print_worst,
     print_shares,
     print_stem_summary,
+    print_defect_summary,
     _print_failures,
     _print_duplicates,
     _print_gone,

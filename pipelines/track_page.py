@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.defect_page import print_defects
 from pipelines.stem_page import print_stems
 from pipelines.tag_page import print_tags
 from pipelines.visible import brief, clock, count, moment, shortened, size, visible
@@ -28,6 +29,8 @@ _TOLD = (
     "quality",
     "tags",
     "stems",
+    "defects",
+    "verdicts",
     "dead_letters",
     "work",
     "runs",
@@ -87,6 +90,7 @@ def print_track(console: Console, connection: Any, track_id: str) -> None:
         _print_sound(console, row)
     print_tags(console, _rows(connection, "tags"), facts[0]["duration_s"] if facts else None)
     print_stems(console, _rows(connection, "stems"))
+    print_defects(console, _rows(connection, "defects"), _rows(connection, "verdicts"))
     for table in records.TABLES:
         if table not in _TOLD:
             _print_table(console, table, _rows(connection, table))

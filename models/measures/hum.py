@@ -178,6 +178,7 @@ def _listed(lines: _Lines, n: int) -> list[_Line]:
     return [_Line(harmonic, *line[:-1]) for harmonic, line in enumerate(zip(*columns, strict=True), 1) if line[-1]]
 
 
+@np.errstate(divide="ignore", invalid="ignore")  # of a difference of channels that are the same, all is 0
 def _lines(still: Array, bin_hz: float, mains_hz: int) -> _Lines:
     harmonics = np.arange(1, int(HIGHEST_HZ / mains_hz) + 1)
     near_hz = mains_hz * harmonics

@@ -29,6 +29,7 @@ AGREEING = 0.75  # of the lag
 FAINTEST = 10 ** (-60 / 20)
 JOINT_S, FADED = 0.0001, 0.15  # around a joint; of the level
 BEFORE_S, APART = 0.005, 0.2  # what differs just before, of the level: less is a sound that dies away over hum
+STEADY = 0.9995  # a wave that is so much like itself within SHORTEST_S is a tone
 MOST_LAGS = 64  # that are followed in a second
 
 
@@ -96,9 +97,23 @@ class RepeatFinder(Finder):
         before = slice(max(0, first - round(BEFORE_S * self.sample_rate_hz)), first)
         if first and rms(planes[:, before.start + lag : first + lag] - planes[:, before]) < APART * level:
             return False
+        if _steadiness(planes[:, first : first + lag].sum(axis=0), round(SHORTEST_S * self.sample_rate_hz)) > STEADY:
+            return False
         near = max(2, round(JOINT_S * self.sample_rate_hz))
         joint = planes[:, max(0, first + lag - near) : first + lag + near]
         return level > FAINTEST and float(np.abs(joint).max()) > FADED * level
+
+
+def _steadiness(wave: Samples, longest: int) -> float:
+    """How like itself a wave is at the best lag up to `longest`, beyond its first fall: 1 of what is periodic."""
+    size = len(wave) - longest
+    if size < longest:
+        return 0.0
+    energies = np.cumsum(np.pad(np.square(wave, dtype=np.float64), (1, 0)))
+    energies = np.sqrt((energies[size:] - energies[:-size]) * energies[size])
+    likeness = np.correlate(wave, wave[:size]) / np.maximum(energies, 1e-12)  # [longest + 1]
+    falls = np.flatnonzero(likeness < 0.9)
+    return float(likeness[falls[0] :].max()) if len(falls) else 0.0
 
 
 def _bits(planes: Samples) -> npt.NDArray[np.uint32]:

@@ -25,10 +25,12 @@ SIDE, NEAR = 1024, 256  # samples before and after a step: for the prediction, f
 FIRSTS = 4  # samples about a leap that may be the first of a step
 BENDS, LEAP = 2, 1.3  # order of the differences, and how far they leap out
 FAR_OUT = 2.0  # of the residual, over that before and after
-UNEXPLAINED = 0.02  # of its energy, with the right gain
+UNEXPLAINED = 0.01  # of its energy, with the right gain
 LEFT = 0.2  # how much what is left of the residual counts beside that
 UNSURE = 0.1  # if another step takes it back
 LEAST_DB = 3.0
+GOES_ON = 2.0  # the residual of other channels is no farther out
+LEVELS_DB = 8.0  # by which levels beside a step may differ from what its gain says: music goes on meanwhile
 SAME_DB = 1.5  # a step that takes another one back
 FAINTEST = 10 ** (-66 / 20)
 _HANN = np.hanning(SIDE)
@@ -68,7 +70,8 @@ class StepFinder(Finder):
             if not any(abs(place - there) < GUARD for other in places if other is not those for there in other)
         ]
         for channel, step in _steps(planes, alone):
-            self._steps[channel].append(step._replace(frame=at + step.frame))
+            if _is_alone(planes, channel, step):
+                self._steps[channel].append(step._replace(frame=at + step.frame))
 
     def _close(self) -> None:
         for channel, steps in enumerate(self._steps):
@@ -110,6 +113,20 @@ def _steps(planes: Samples, places: list[tuple[int, int]]) -> list[tuple[int, _S
         if unexplained < UNSURE and (gain < 0 or abs(decibels(gain)) >= LEAST_DB) and level > FAINTEST:
             steps.append((channel, _Step(place - SIDE - 2 + first, gain, unexplained < UNEXPLAINED)))
     return steps
+
+
+def _is_alone(planes: Samples, channel: int, step: _Step) -> bool:
+    """Whether the other channels go on as foreseen, and this one is louder or softer than they are by the gain."""
+    around = planes[:, step.frame - SIDE - 2 : step.frame + SIDE + 2].astype(np.float64)
+    others = np.delete(around, channel, axis=0)
+    others = others[np.abs(others).max(axis=1) > FAINTEST]
+    if len(others) and _far_out(others, _predictors(others)).max() > GOES_ON:
+        return False
+    changes_db = [
+        decibels(rms(side[:, SIDE + 2 :]) / max(rms(side[:, : SIDE + 2]), 1e-9))
+        for side in (around[channel : channel + 1], others)
+    ]
+    return abs(changes_db[0] - (changes_db[1] if len(others) else 0) - decibels(abs(step.gain))) < LEVELS_DB
 
 
 def _predictors(around: Array) -> Array:

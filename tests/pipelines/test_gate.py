@@ -1,13 +1,17 @@
 """`songscan gate` as an upload hook calls it: real files, real statuses."""
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from pipelines.report import show
 from tests import signals
 from tests.pipelines.scans import ROOT, rows, scan
 
@@ -90,6 +94,13 @@ def test_a_scan_lists_each_stretch_and_a_verdict_for_each_track(files, tmp_path)
     assert [(v["track_id"], v["accepted"]) for v in verdicts] == [("clean.flac", True), ("holed.wav", False)]
     assert "dropout" in [reason["what"] for reason in verdicts[1]["reasons"]]
     assert verdicts[1]["defective_s"] >= 0.099
+    page = Console(width=100, file=io.StringIO())
+    show(str(tmp_path / "out"), console=page)
+    show(str(tmp_path / "out"), "holed", page)
+    told = page.file.getvalue()
+    assert "2 tracks judged, 1 refused by the default policy" in told
+    assert "refused by the default policy, 1 in all" in told
+    assert re.search(r"dropout +2\.000 +2\.100 +all", told)
 
 
 def test_a_reader_that_goes_away_changes_no_verdict_and_a_failure_is_no_verdict(files, tmp_path):

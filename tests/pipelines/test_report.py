@@ -69,7 +69,7 @@ def test_the_page_tells_all_that_a_curator_asks(output):
     said = page(output)
     for words in (
         "5 tracks, 2.5 h of audio",
-        "4 assessed, 2 with failures (see below)",
+        "4 assessed for quality, 2 with failures (see below)",
         "44.1",
         "2026-01-01 09:00:00",
         "1:15",

@@ -109,6 +109,11 @@ def test_a_stretch_that_comes_again_is_a_stutter_from_its_second_coming_on(lengt
 def test_what_is_periodic_or_faded_at_its_joints_is_no_stutter() -> None:
     period = np.random.default_rng(2).normal(0, 0.1, 210).astype(np.float32)
     assert find_repeats(np.tile(period, 600), RATE) == ()  # a synthesiser at 210 Hz
+    tone = np.sin(2 * np.pi * 440 * np.arange(4 * RATE) / RATE)  # whose period is no whole number of samples: 50 ms are
+    for begins in (0, RATE):
+        assert (
+            find_repeats(np.float32(np.round(16_000 * np.roll(np.pad(tone, (RATE, 0)), -begins)) / 32768), RATE) == ()
+        )
     beat = song()[: RATE // 4] * np.hanning(RATE // 4).astype(np.float32)[:, None]
     assert find_repeats(np.tile(beat, (8, 1)), RATE) == ()  # a loop, each round played from nothing to nothing
     ramp = np.minimum(1, np.arange(RATE // 4) / (0.002 * RATE)).astype(np.float32)[:, None]
