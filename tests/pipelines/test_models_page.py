@@ -226,7 +226,8 @@ def test_the_example_of_the_page_can_be_used(console, tmp_path, monkeypatch):
     (folder / CARD_PATH).write_text(card)
     assert check_model(console, "my-tagger") == 0
     assert "warn" not in said(console)
-    assert "a window alone and in a device batch of 32: within" in said(console)
+    # Which of both depends on the processor: batches may take other instructions than single windows.
+    assert re.search("a window alone and in a device batch of 32: (within|equal to the bit)", said(console))
 
 
 # The command ----------------------------------------------------------------------------------------------------
