@@ -27,7 +27,7 @@ Wave = npt.NDArray[np.float32]
 
 
 class Essentia:
-    """Six algorithms of Essentia, new ones for each channel, since they remember."""
+    """Seven algorithms of Essentia, new ones for each channel, since they remember."""
 
     name = "essentia"
 

@@ -13,7 +13,6 @@ import numpy as np
 from models.measures.blocks import Array, Samples
 
 ORDER = 16
-_APART = np.abs(np.subtract.outer(np.arange(ORDER), np.arange(ORDER)))
 
 
 def padded_for(planes: Samples, size: int) -> Samples:
@@ -38,17 +37,23 @@ def errors_of(padded: Samples, size: int, rows: Array) -> Array:
     return np.abs(errors, out=errors)
 
 
-def lags_of(window: Array) -> Array:
-    """The autocorrelation of a window, [ORDER + 1]."""
-    return np.correlate(np.append(window, np.zeros(ORDER)), window)
+def lags_of(window: Array, order: int = ORDER) -> Array:
+    """The autocorrelation of a window, [order + 1]."""
+    return np.correlate(np.append(window, np.zeros(order)), window)
 
 
 def predictors(lags: Array) -> Array:
-    """Prediction error filters [rows, ORDER + 1] by their autocorrelations."""
+    """Prediction error filters [rows, order + 1] by autocorrelations of that shape."""
     lags = np.concatenate([lags[:, :1] * (1 + 1e-9) + 1e-9, lags[:, 1:]], axis=1)
-    weights = np.ones((len(lags), ORDER + 1))
-    weights[:, 1:] = np.linalg.solve(lags[:, _APART], -lags[:, 1:, None])[..., 0]
+    weights = np.ones_like(lags)
+    weights[:, 1:] = np.linalg.solve(lags[:, _apart(lags.shape[1] - 1)], -lags[:, 1:, None])[..., 0]
     return weights
+
+
+@cache
+def _apart(order: int) -> Array:
+    """How far two of `order` samples are apart, [order, order]; made once."""
+    return np.abs(np.subtract.outer(np.arange(order), np.arange(order)))
 
 
 @cache

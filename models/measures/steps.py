@@ -19,6 +19,7 @@ from models.events import Event
 from models.measures.blocks import Array, Samples, measured
 from models.measures.finding import Finder, decibels, rms
 from models.measures.leaps import BESIDE_HOPS, GUARD, hop_of, leaping, leaps
+from models.measures.prediction import hann, lags_of, predictors
 
 ORDER = 24
 SIDE, NEAR = 1024, 256  # samples before and after a step: for the prediction, for what is usual
@@ -33,11 +34,8 @@ GOES_ON = 2.0  # the residual of other channels is no farther out
 LEVELS_DB = 8.0  # by which levels beside a step may differ from what its gain says: music goes on meanwhile
 SAME_DB = 1.5  # a step that takes another one back
 FAINTEST = 10 ** (-66 / 20)
-_HANN = np.hanning(SIDE)
-_IS_NEW = (
-    np.arange(ORDER + 1)[None, :] >= ORDER - np.arange(ORDER)[:, None]
-)  # of windows that end further and further on
-_APART = np.abs(np.subtract.outer(np.arange(ORDER), np.arange(ORDER)))
+#: Of windows that end further and further on, which samples lie behind the step.
+_IS_NEW = np.arange(ORDER + 1)[None, :] >= ORDER - np.arange(ORDER)[:, None]
 
 
 class _Step(NamedTuple):
@@ -132,13 +130,8 @@ def _is_alone(planes: Samples, channel: int, step: _Step) -> bool:
 def _predictors(around: Array) -> Array:
     """Prediction error filters [rows, ORDER + 1] for both sides, whatever their levels."""
     sides = np.stack([around[:, :SIDE], around[:, -SIDE:]], axis=1)
-    sides = sides * _HANN / np.maximum(np.sqrt(np.mean(sides**2, axis=2, keepdims=True)), 1e-12)
-    padded = np.pad(sides, ((0, 0), (0, 0), (0, ORDER)))
-    lags = np.array([sum(np.correlate(side, side[:SIDE]) for side in both) for both in padded])
-    lags[:, 0] = lags[:, 0] * (1 + 1e-9) + 1e-9
-    return np.concatenate(
-        [np.ones((len(lags), 1)), np.linalg.solve(lags[:, _APART], -lags[:, 1:, None])[..., 0]], axis=1
-    )
+    sides = sides * hann(SIDE) / np.maximum(np.sqrt(np.mean(sides**2, axis=2, keepdims=True)), 1e-12)
+    return predictors(np.array([sum(lags_of(side, ORDER) for side in both) for both in sides]))
 
 
 def _far_out(around: Array, weights: Array) -> Array:
