@@ -1,10 +1,10 @@
-"""Where a recording hums: stretches of 8 or 12 s with the lines of models/measures/hum.py, joined.
+"""Where a recording hums: stretches of 4 to 12 s with the lines of models/measures/hum.py, followed to their ends.
 
 Lines are looked for in all channels on average, in each, and in the difference of two, in which a bass of the middle is
-not heard. Notes swell and die away while hum stays: its lines must be steady. What lies exactly at the mains needs
-fewer of them, and less time. A hum of less than 8 s is not told from a bass note. Where a stretch begins and ends is
-seen by its lines: in a window of 4 s that hum covers by half they have half of their amplitude. That is right to about
-half a second, if the music leaves the lines alone.
+not heard. Notes swell and die away while hum stays: its lines must be steady. The less time there is to see that, the
+more lines must lie exactly at the mains and stand out. Where hum begins and ends is seen in frames of 2 s: up to where
+its lines have the level that they had all along. That is right to about half a second, if the music leaves the lines
+alone.
 """
 
 from __future__ import annotations
@@ -13,13 +13,19 @@ from collections import deque
 from typing import NamedTuple
 
 import numpy as np
+from scipy.fft import rfft
 
-from models.events import Event, merged
+from models.events import Event, merged, order
 from models.measures.blocks import Array, Samples, measured
 from models.measures.hum import HIGHEST_HZ, MAINS_HZ, WINDOW_S, Hum, HumSpectra, power, series_of_each
 
 HOP_S = WINDOW_S / 2
-AROUND_BINS = 2  # of a line, that are kept of each window
+FRAMES = 4  # of half a window each, from one window to the next
+FRAME_HOP_S = HOP_S / FRAMES
+HALF_DB = 20 * np.log10(0.5)  # of a line, in a frame that hum covers by half
+LEAST_DB, MOST_DB = 0.7, 10.0  # by which lines of hum vary at least, and what is none
+AGAINST = -4.0  # the least that a line says of a frame, as a logarithm of odds
+GIVEN_UP = 20.0  # odds against hum, after which nothing more of it is looked for
 
 
 class _Proof(NamedTuple):
@@ -34,8 +40,11 @@ class _Proof(NamedTuple):
     wavers_db: float  #: by which lines may rise on average: notes swell and die away, hum stays
 
 
-# Of 8 s and of 12 s. No note that is tuned to 440 Hz, nor a harmonic of one, comes within 0.15 % of the mains' lines.
+# Of 4 to 12 s, the shortest steady in its frames.
+# No note that is tuned to 440 Hz, nor a harmonic of one, comes within 0.15 % of the mains' lines.
 PROOFS = (
+    _Proof(1, 1, 0.0010, 4, 38.0, 45.0, 4.0),
+    _Proof(2, 0, 0.0015, 3, 26.0, 30.0, 2.0),
     _Proof(3, 0, 0.0015, 3, 22.0, 22.0, 1.7),
     _Proof(5, 1, 0.0015, 3, 20.0, 20.0, 3.0),
     _Proof(5, 1, 0.0040, 3, 20.0, 25.0, 2.2),
@@ -83,48 +92,64 @@ class HumFinder(HumSpectra[tuple[Event, ...]]):
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         super().__init__(sample_rate_hz, channels)
         self._last: deque[Array] = deque(maxlen=max(proof.windows for proof in PROOFS))
-        self._lines: list[dict[int, Array]] = []  # of each window, by mains: amplitudes [views, harmonics]
+        self._windows = 0
+        self._frames: list[dict[int, Array]] = []  # by mains: amplitudes [views, harmonics]
         self._found: list[_Stretch] = []
+
+    def _take(self, slow: Samples) -> None:
+        self._frame(slow, self._windows * FRAMES)
+        self._windows += 1
+        super()._take(slow)
+
+    def _frame(self, slow: Samples, first: int) -> None:
+        """The frames that are not seen yet, of samples [channels, samples] that begin with frame `first`."""
+        size = self._size // 2
+        window = np.hanning(size + 1)[:-1].astype(np.float32)
+        while (at := round((len(self._frames) - first) * self._size / 8)) + size <= slow.shape[1]:
+            part = slow[:, at : at + size]
+            views = _views(rfft((part - part.mean(1, keepdims=True)) * window, axis=1))
+            self._frames.append({mains: self._amplitudes(views, mains) for mains in MAINS_HZ})
 
     def _spectrum(self, spectra: Array | None) -> None:
         """A window's spectra; None for a pause."""
-        views = None if spectra is None else _views(spectra)
-        self._lines.append({mains: self._amplitudes(views, mains) for mains in MAINS_HZ})
-        if views is None:
+        if spectra is None:
             self._last.clear()
             return
-        self._last.append(views)
+        self._last.append(_views(spectra))
         spans = dict.fromkeys((proof.windows, proof.without) for proof in PROOFS if len(self._last) >= proof.windows)
         if spans:
             self._found += self._stretches(np.stack(self._last), list(spans))
 
     def _stretches(self, windows: Array, spans: list[tuple[int, int]]) -> list[_Stretch]:
         """The surest hum of each of the spans (windows, without) that end with [windows, views, bins], of all views."""
-        still = np.concatenate([_least(windows[-count:], without) for count, without in spans])
-        bin_hz, views, stop = self.slow_rate_hz / self._size, windows.shape[1], len(self._lines)
+        still = np.concatenate([_least(windows[-count:], without if count > 1 else 0) for count, without in spans])
+        bin_hz, views, stop = self.slow_rate_hz / self._size, windows.shape[1], self._windows
         found: list[list[_Stretch]] = [[] for _ in spans]
         for mains in MAINS_HZ:
             for row, hum in enumerate(series_of_each(still, bin_hz, mains)):
                 of, view = divmod(row, views)
                 count, without = spans[of]
-                if hum is not None and self._is_proved(hum, windows[-count:, view], without):
+                if hum is not None and self._is_proved(hum, view, windows[-count:, view], without):
                     found[of].append(_Stretch(stop - count, stop, view, hum))
         return [max(some, key=lambda stretch: stretch.hum.prominence_db) for some in found if some]
 
-    def _amplitudes(self, views: Array | None, mains_hz: int) -> Array:
-        """Of the strongest bin near each harmonic, float32 [views, harmonics]; 0 in a pause."""
-        count = int(HIGHEST_HZ / mains_hz)
-        if views is None:
-            return np.zeros((_views_of(self.channels), count), np.float32)
-        middles = np.rint(mains_hz * np.arange(1, count + 1) * self._size / self.slow_rate_hz).astype(int)
-        near = middles[:, None] + np.arange(-AROUND_BINS, AROUND_BINS + 1)
-        return np.asarray(np.sqrt(views[:, near].max(axis=2)), np.float32)
+    def _amplitudes(self, views: Array, mains_hz: int) -> Array:
+        """Of the strongest bin near each harmonic in a frame's `views` [views, bins], float32 [views, harmonics]."""
+        harmonics = np.arange(1, int(HIGHEST_HZ / mains_hz) + 1)
+        middles = np.rint(mains_hz * harmonics * (self._size // 2) / self.slow_rate_hz).astype(int)
+        return np.asarray(np.sqrt(views[:, middles[:, None] + np.arange(-1, 2)].max(axis=2)), np.float32)
 
-    def _is_proved(self, hum: Hum, powers: Array, without: int) -> bool:
+    def _is_proved(self, hum: Hum, view: int, powers: Array, without: int) -> bool:
         """Whether its lines are many or high enough, and steady, in the windows' `powers` [windows, bins]."""
-        lines = np.rint(np.array(hum.harmonics) * hum.frequency_hz * self._size / self.slow_rate_hz).astype(int)
-        levels = np.sort(powers[:, lines[:, None] + np.arange(-1, 2)].sum(axis=2), axis=0)
-        wavers_db = float(np.mean(10 * np.log10(levels[len(levels) - 1 - without] / levels[without])))
+        lines = np.array(hum.harmonics)
+        bins = np.rint(lines * hum.frequency_hz * self._size / self.slow_rate_hz).astype(int)
+        levels = powers[:, bins[:, None] + np.arange(-1, 2)].sum(axis=2)
+        if len(powers) == 1:
+            levels = self._amplitudes_of(hum, view, len(self._frames) - 2 * FRAMES + 3) ** 2
+        levels = np.sort(levels, axis=0)
+        wavers_db = float(
+            np.mean(10 * np.log10(levels[len(levels) - 1 - without] / np.maximum(levels[without], 1e-30)))
+        )
         off = abs(hum.frequency_hz / hum.mains_hz - 1)
         return any(
             hum.prominence_db >= (proof.least_db if len(lines) >= proof.lines else proof.sure_db)
@@ -135,32 +160,63 @@ class HumFinder(HumSpectra[tuple[Event, ...]]):
         )
 
     def _conclude(self) -> tuple[Event, ...]:
-        return tuple(merged([self._event(stretch) for stretch in self._found]))
+        self._frame(self._slow, self._windows * FRAMES)
+        events: list[Event] = []
+        for stretch in sorted(self._found, key=lambda stretch: -stretch.hum.prominence_db):
+            start_s, end_s = stretch.first * HOP_S, (stretch.stop + 1) * HOP_S
+            if not any(event.start_s <= start_s and end_s <= event.end_s for event in events):
+                events.append(self._event(stretch))
+        return tuple(merged(sorted(events, key=order)))
 
     def _event(self, stretch: _Stretch) -> Event:
         first, stop, view, hum = stretch
-        lines = [harmonic - 1 for harmonic in hum.harmonics]
-        shares = np.array([window[hum.mains_hz][view, lines] for window in self._lines])
-        shares = np.median(shares / np.maximum(np.median(shares[first:stop], axis=0), 1e-12), axis=1)
-        inside = first + np.flatnonzero(shares[first:stop] >= 0.5)
+        inside = slice(first * FRAMES, (stop + 1) * FRAMES - 3)
+        middle, last = (inside.start + inside.stop) // 2, len(self._frames) - 1
+        levels_db = 20 * np.log10(np.maximum(self._amplitudes_of(hum, view, 0), 1e-9))
+        levels_db -= np.median(levels_db[inside], axis=0)
+        said, level_db = _odds(levels_db, levels_db[inside]).sum(axis=1), np.median(levels_db, axis=1)
+        before, after = _reach(said[middle::-1], level_db[middle::-1]), _reach(said[middle:], level_db[middle:])
+        start_s = (middle - before + 2) * FRAME_HOP_S if before < middle else 0.0
         duration_s = self.frames / self.sample_rate_hz
-        start_s = _edge_s(shares, int(inside[0]), -1, 0.0) if len(inside) else first * HOP_S
-        end_s = _edge_s(shares, int(inside[-1]), 1, duration_s) if len(inside) else stop * HOP_S
+        end_s = (middle + after + 2) * FRAME_HOP_S if middle + after < last else duration_s
         words = f"{hum.frequency_hz:.2f} Hz and harmonics at {hum.level_dbfs:.0f} dBFS"
-        return Event(self.name, start_s, max(start_s, min(end_s, duration_s)), None, 0.95, words)
+        return Event(self.name, start_s, end_s, None, 0.95, words)
+
+    def _amplitudes_of(self, hum: Hum, view: int, first: int) -> Array:
+        """Of its lines in the frames from `first` on, [frames, lines]."""
+        lines = [harmonic - 1 for harmonic in hum.harmonics]
+        return np.array([frame[hum.mains_hz][view, lines] for frame in self._frames[first:]])
 
 
-def _edge_s(shares: Array, window: int, step: int, end_s: float) -> float:
-    """Where half of the amplitude is passed from `window` on outwards, in seconds; `end_s` if that is nowhere.
+def _odds(levels_db: Array, inside_db: Array) -> Array:
+    """What each line says for hum in each frame, a logarithm of odds [frames, lines].
 
-    Windows' middles stand for them; beyond the first and the last nothing is known.
+    It is expected to vary as it did in the frames that are known to have hum, `inside_db`, about 0 dB; without hum
+    anything may be there. What music covers varies much, and says little.
     """
-    outer = window + step
-    if not 0 <= outer < len(shares):
-        return end_s
-    inner_share, outer_share = float(shares[window]), float(min(shares[outer], 0.5))
-    passed = (inner_share - 0.5) / max(inner_share - outer_share, 1e-9)
-    return (window + 1 + step * min(max(passed, 0.0), 1.0)) * HOP_S
+    varies_db = np.maximum(1.48 * np.median(np.abs(inside_db), axis=0), LEAST_DB)
+    odds = np.log(MOST_DB / varies_db) + 0.5 * levels_db**2 * (MOST_DB**-2 - varies_db**-2)
+    return np.asarray(np.maximum(odds, AGAINST))
+
+
+def _reach(said: Array, level_db: Array) -> float:
+    """How many frames hum goes on for beyond the first, to where it covers half of one.
+
+    Args:
+        said: [frames], logarithms of the odds that hum is in a frame.
+        level_db: [frames], of its lines against what they usually have.
+
+    >>> _reach(np.array([3, 2, 3, -4, -9, -9]), np.array([0, -1, 0, -12.0, -30, -30]))
+    2.5017166...
+    """
+    for_it = np.cumsum(said)
+    given_up = np.flatnonzero(np.maximum.accumulate(for_it) - for_it > GIVEN_UP)
+    last = int(np.argmax(for_it[: given_up[0]] if len(given_up) else for_it))
+    while last + 1 < len(said) and HALF_DB <= level_db[last + 1] < level_db[last]:
+        last += 1
+    if last + 1 == len(said) or level_db[last + 1] >= level_db[last]:
+        return float(last)
+    return last + float(np.clip((level_db[last] - HALF_DB) / (level_db[last] - level_db[last + 1]), 0, 1))
 
 
 def hum_places(samples: Samples, sample_rate_hz: int) -> tuple[Event, ...]:

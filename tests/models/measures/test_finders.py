@@ -277,9 +277,15 @@ def test_no_false_alarm_in_what_was_recorded() -> None:
     for path in sorted((DATA / "music").glob("*.ogg")) + sorted((DATA / "mir1k").rglob("*.flac"))[::12]:
         wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
         events = Measures().detect(_Whole(wave, rate), Facts())
-        cut = {"abrupt_edge"} if "mir1k" in path.parts else set()  # excerpts: they are
-        told += [(path.stem, event.name, round(event.start_s, 2)) for event in events if event.name not in cut]
+        told += [(path.stem, event.name, round(event.start_s, 2)) for event in events if not _is_true(path, event)]
     assert told == [("libri_198", "click", 3.76)]  # two samples that jump out of a smooth wave: it is one
+
+
+def _is_true(path: Path, event: Event) -> bool:
+    """MIR-1K: clips cut out of songs; the room where amy sang hums at 60 Hz, in all of her songs, in her channel."""
+    if event.name == "hum":
+        return path.stem.startswith("amy") and event.words.startswith(("59.9", "60.0"))
+    return event.name == "abrupt_edge" and "mir1k" in path.parts
 
 
 class _Whole:
