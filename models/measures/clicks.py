@@ -6,9 +6,9 @@ note's beginning, but that is followed by more than there was before. Neither is
 25 ms on either side, and leave the level as it was, at once or after 45 ms, for a deep scratch throws the stylus. What
 is struck (models/measures/strokes.py), or comes as thick as rain, is none.
 
-Below 32 kHz a click has lost what tells it from a singer's lips: it must be higher and shorter there. At any rate one
-to three samples that were added to the sound are told by the trace that they leave (models/measures/outliers.py), even
-if they stand little above it.
+Below 32 kHz a click has lost much of what tells it from a singer's lips: it must stand alone there, and end at once. At
+any rate one to three samples that were added to the sound are told by the trace that they leave
+(models/measures/outliers.py), even if they stand little above it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ BUSIER_AFTER, LOUDER_AFTER = 3.0, 2.0  # in amplitude, residual and sound: a not
 FAINTEST = 10 ** (-54 / 20)  # of the residual
 BENDS_OVER_LEVEL, BENDS_OVER_MEAN = 1.5, 8.0  # of second differences, before a prediction is worth its time
 MOST_BESIDE, BESIDE_S = 3, 0.5  # bursts on either side: more are a texture, of rain or of crackle
-SURELY_RINGS = 1.7  # alone, without others beside it that ring
 LOWER, SMALLER = 0.5, 0.1  # that count beside: by what tells a click, and by its peak
 
 
@@ -43,11 +42,11 @@ class Bounds(NamedTuple):
     far_out: float  #: of the residual's scale
     over_music: float  #: of the level of 25 ms on either side
     alone_below: float  #: of the click's peak is all that may lie beside it
-    widest_s: float
+    rings: float  #: is the most that it may ring on, alone, without others beside it that ring
 
 
-WIDE_BAND = Bounds(12.0, 2.5, 0.35, 0.003)
-NARROW_BAND = Bounds(60.0, 5.0, 0.15, 0.0004)
+WIDE_BAND = Bounds(12.0, 2.0, 0.3, 1.7)
+NARROW_BAND = Bounds(20.0, 2.0, 0.15, 1.0)
 NARROW_BELOW_HZ = 32_000
 IMPULSE_FAR_OUT, IMPULSE_OVER_MUSIC, IMPULSE_EXPLAINS = 10.0, 1.5, 0.9
 
@@ -129,7 +128,7 @@ class ClickFinder(Finder):
             if core.start <= burst.first < core.stop and self._is_click(wave, residual[: len(wave)], burst):
                 stroke = heard(wave, *burst, at, self.sample_rate_hz)
                 self._strokes += [stroke] if len(self._strokes) < MOST_EVENTS else []
-                kept += [burst] if near.sum() <= MOST_BESIDE and stroke.rings < SURELY_RINGS else []
+                kept += [burst] if near.sum() <= MOST_BESIDE and stroke.rings < self._bounds.rings else []
         return kept
 
     def _impulses(
@@ -181,7 +180,7 @@ class ClickFinder(Finder):
         )
         first, last, peak = burst
         height = residual[peak]
-        short = last - first <= self._bounds.widest_s * self.sample_rate_hz
+        short = last - first <= WIDEST_S * self.sample_rate_hz
         if not short or height < max(
             FAINTEST, self._bounds.over_music * rms(wave[max(0, peak - alone) : peak + alone])
         ):

@@ -32,12 +32,7 @@ SUDDEN = 0.3  # of the level before, in the last millisecond: a fade of 8 ms has
 SUSTAINED = 0.7  # of the frames before and after in which there is sound: a click in silence has no gap behind it
 FAINT, FAINT_S = 10 ** (-38 / 20), 0.02  # what is softer and shorter is a sound's own crumbling at coarse steps
 STEPPED = 0.2  # of the samples before and after that are as the one before: a wave in steps holds values itself
-MUSICAL_S, MUSICAL_GAPS, MUSICAL_STEADY, MUSICAL_APART_S = (
-    0.05,
-    10,
-    0.95,
-    2.0,
-)  # rests of gated drums, that come in time
+MUSICAL_S, MUSICAL_APART_S = 0.05, 2.0  # rests of gated drums, that come in time
 CHANNEL_FAULT_S = 1.0
 MOST_HELD_PER_S = 3
 
@@ -165,7 +160,7 @@ class GapFinder(Finder):
     def _joined(self, events: Sequence[Event]) -> list[Event]:
         found = super()._joined(events)
         rests = [event for event in found if event.name == self.name and event.end_s - event.start_s >= MUSICAL_S]
-        musical = in_rhythm(np.array([event.end_s for event in rests]), MUSICAL_GAPS, MUSICAL_STEADY, MUSICAL_APART_S)
+        musical = in_rhythm(np.array([event.end_s for event in rests]), apart_s=MUSICAL_APART_S)
         played = {event for event, in_time in zip(rests, musical, strict=True) if in_time}
         return [event for event in found if event not in played]
 

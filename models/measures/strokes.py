@@ -1,8 +1,8 @@
 """Strokes of music that are as short as clicks: castanets, sticks, samples of clicks on a beat.
 
 What is struck rings: 4 to 7 ms on, its higher partials are still far above what was there before, when a click is over.
-A stroke that hardly rings is known by its company, since most strokes beside it do. What a machine plays is the same
-sample again and again, to its shape, and comes in time; a record's clicks differ from each other, and come by chance.
+A stroke that hardly rings is known by its company, since most strokes beside it do. What a machine plays comes
+in time, and few are enough to tell that if they have one shape; a record's clicks come by chance, or once a turn.
 """
 
 from __future__ import annotations
@@ -16,12 +16,17 @@ from models.measures.blocks import Array, Samples
 
 RINGS_S = (0.0035, 0.007)  # after its first sample
 RINGS_OVER_BEFORE, RINGS_OVER_PEAK = 1.8, 0.02  # of the differences of samples, that leave low tones aside
+NEARLY_RINGS = 0.7  # and others of its shape beside it are enough
 COMPANY_S, FEWEST_RINGING = 1.0, 2
 SHAPE_S = (0.0003, 0.0015)  # before and after its onset
 SLACK = 2  # samples, in placing it
 SPREAD = 0.8  # of a shape's energy, that lies in its three highest samples at most: single samples are all alike
-LIKE, FEWEST_ALIKE = 0.92, 2
-RHYTHM_EVENTS, RHYTHM_HZ, RHYTHM_STEADY = 16, (1.5, 16.0), 0.8
+LIKE, FEWEST_ALIKE, ALIKE_APART_S = 0.92, 5, 1.2  # in time
+THICK_S, FEWEST_THICK = 0.75, 2  # others of one shape so near, on either side: drops of rain
+PITCHES_HZ = (0.4, 16.0)
+APART_S = 0.7  # of beats, at most: a record of 33 or 45 turns a minute takes 1.8 or 1.33 s
+FEWEST_IN_TIME = 8
+BY_CHANCE = 0.002  # for each second that the moments last
 
 
 class Stroke(NamedTuple):
@@ -74,7 +79,7 @@ def _in_company(at_s: float, known: list[Stroke], places: list[float]) -> bool:
 
 
 def _alike(known: list[Stroke]) -> Array:
-    """Which have the shape of FEWEST_ALIKE others at other moments, to within SLACK."""
+    """Which have the shape of others, to within SLACK, and come in time with them, or as thick as rain."""
     shaped = [(i, stroke.at_s, stroke.shape) for i, stroke in enumerate(known) if stroke.shape is not None]
     alike = np.zeros(len(known), bool)
     if not shaped:
@@ -82,38 +87,35 @@ def _alike(known: list[Stroke]) -> Array:
     times_s, shapes = np.array([at_s for _, at_s, _ in shaped]), np.stack([shape for *_, shape in shaped])
     size = shapes.shape[1]
     for i, _, shape in shaped:
-        like = (
-            np.max(
-                [shapes[:, SLACK + d : size - SLACK + d] @ shape[SLACK:-SLACK] for d in range(-SLACK, SLACK + 1)],
-                axis=0,
-            )
-            > LIKE
-        )
-        alike[i] = np.count_nonzero(np.diff(times_s[like]) > 0.001) >= FEWEST_ALIKE
+        moved = [shapes[:, SLACK + d : size - SLACK + d] @ shape[SLACK:-SLACK] for d in range(-SLACK, SLACK + 1)]
+        like = times_s[np.max(moved, axis=0) > LIKE]
+        like = like[np.diff(like, prepend=-1.0) > 0.001]  # of two channels
+        thick = np.count_nonzero(np.abs(like - known[i].at_s) < THICK_S) > FEWEST_THICK
+        thick |= known[i].rings > NEARLY_RINGS and len(like) > FEWEST_THICK
+        alike[i] = thick or in_rhythm(like, FEWEST_ALIKE, ALIKE_APART_S).any()
     return alike
 
 
-def in_rhythm(
-    times_s: Array, fewest: int = RHYTHM_EVENTS, steady: float = RHYTHM_STEADY, apart_s: float = 1 / RHYTHM_HZ[0]
-) -> Array:
-    """Which of many moments (in order) come in time: at whole multiples of one period, of 60 to 670 ms.
+def in_rhythm(times_s: Array, fewest: int = FEWEST_IN_TIME, apart_s: float = APART_S) -> Array:
+    """Which of many moments (in order) come in time: at whole multiples of one period, of 60 ms to `apart_s`.
 
-    Of moments that fall by chance, RHYTHM_EVENTS agree with a period by RHYTHM_STEADY (the length of their mean phase)
-    less than once in a hundred times, over all periods that can be told apart. A crack that a record's turn brings back
-    comes more slowly.
+    How well n moments agree with a period tells the length r of their mean phase. Of moments that fall by chance, one
+    in a hundred has a period with (1 - r^2)^((n - 1) / 2) below BY_CHANCE / duration (found by trying; the power is
+    that of n - 1 phases within the same small distance of one).
 
     Args:
         fewest: moments that tell.
-        steady: length of their mean phase.
-        apart_s: moments that are farther apart than this, most of them, are in no rhythm.
+        apart_s: a longer period is no rhythm: a crack that a record's turn brings back.
     """
     musical = np.zeros(len(times_s), bool)
-    for first in range(0, max(0, len(times_s) - fewest) + 1, fewest // 2):
-        some = times_s[first : first + 2 * fewest] - times_s[first] if len(times_s) else times_s
-        if len(some) >= fewest and np.median(np.diff(some)) < apart_s:
-            pitches_hz = np.arange(*RHYTHM_HZ, 0.2 / max(float(some[-1]), 1.0))
-            phases = np.abs(np.exp(2j * np.pi * some[:, None] * pitches_hz).mean(axis=0))
-            musical[first : first + len(some)] |= phases.max() >= steady
+    for first in range(0, max(0, len(times_s) - fewest) + 1, max(1, fewest // 2)):
+        some = times_s[first : first + 4 * fewest] - times_s[first] if len(times_s) else times_s
+        if len(some) >= fewest:
+            lasts_s = max(float(some[-1]), 1.0)
+            pitches_hz = np.arange(max(PITCHES_HZ[0], 2 / lasts_s), PITCHES_HZ[1], 0.2 / lasts_s)
+            steady = np.abs(np.exp(2j * np.pi * some[:, None] * pitches_hz).mean(axis=0))
+            agree = (1 - np.minimum(steady, 1.0) ** 2) ** ((len(some) - 1) / 2) < BY_CHANCE / lasts_s
+            musical[first : first + len(some)] |= agree.any() and pitches_hz[agree][0] > 1 / apart_s
     return musical
 
 
