@@ -21,6 +21,7 @@ from models.measures.concealed import ConcealmentFinder
 from models.measures.edges import EdgeFinder
 from models.measures.flat import ClippingFinder
 from models.measures.gaps import GapFinder
+from models.measures.hiss import HissFinder
 from models.measures.hum_places import HumFinder
 from models.measures.repeats import RepeatFinder
 from models.measures.speed import SpeedFinder
@@ -45,6 +46,7 @@ FINDERS: dict[str, type[Meter[tuple[Event, ...]]]] = {
     "gaps": GapFinder,
     "clipping": ClippingFinder,
     "hum": HumFinder,
+    "hiss": HissFinder,
     "clicks": ClickFinder,
     "static": StaticFinder,
     "repeats": RepeatFinder,
