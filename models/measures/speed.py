@@ -5,8 +5,9 @@ own, and mostly by whole semitones. So a stretch is told if the path of models/m
 recording's own speed and returns, if partials are seen to move along, and if, moved back, they lie where this
 recording's partials usually lie. Not told: what moves from one note of the tempered scale to another, if that is all;
 what begins in silence or ends in it, as a tape does that is stopped for effect; partials of one harmonic series: a
-single voice may bend as it likes. Less than 1 % that swings is not seen, and what is the same throughout is the
-recording's own speed. Channels are mixed: what is opposed in them is not heard.
+single voice may bend as it likes. What is only tuned otherwise than all around it (models/measures/tuning.py) needs no
+path. Less than 1 % that swings is not seen, and what is the same throughout is the recording's own speed. Channels are
+mixed: what is opposed in them is not heard.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import median_filter
 
-from models.events import Event, merged, runs_of
+from models.events import Event, merged, order, runs_of
 from models.measures.blocks import Array, Meter, Samples, measured, within_float32
 from models.measures.partials import NONE, STEP_CENTS, Partials
 from models.measures.speed_path import LAG, Evidence, speed_evidence
+from models.measures.tuning import Detuned, detuned
 
 SPAN_S, CORE_S = 120.0, 100.0  # that are looked at together, and in whose middle stretches may begin
 AWAY = 2  # steps from the own speed
@@ -59,6 +61,7 @@ class SpeedFinder(Meter[tuple[Event, ...]]):
         self._levels: list[Samples] = []
         self._at = 0  # the frame of partials where they start
         self._stretches: list[Stretch] = []
+        self._detuned: list[Detuned] = []
 
     def _fold(self, planes: Samples) -> None:
         mixed = np.add.reduce(within_float32(planes), axis=0) / np.float32(self.channels)
@@ -77,21 +80,34 @@ class SpeedFinder(Meter[tuple[Event, ...]]):
             for stretch in stretches(places, levels, self._partials.hop_s)
             if start <= stretch.first < stop
         ]
+        self._detuned += [
+            Detuned(found.first + self._at, found.stop + self._at, found.cents)
+            for found in detuned(places, levels, self._partials.hop_s)
+            if start <= found.first < stop and series_of(found.first, found.stop, places, levels) <= SERIES_SHARE
+        ]
         keep = max(0, len(places) - 2 * edge)
         self._places, self._levels, self._at = [places[keep:]], [levels[keep:]], self._at + keep
 
     def _conclude(self) -> tuple[Event, ...]:
         if self._places:
             self._look(last=True)
-        return tuple(merged([self._event(stretch) for stretch in self._stretches if is_wrong(stretch)]))
+        told = [self._event(stretch) for stretch in self._stretches if is_wrong(stretch)]
+        for first, stop, cents in self._detuned:
+            words = f"all is tuned {abs(cents):.0f} cents {'higher' if cents > 0 else 'lower'} than before and after"
+            told.append(Event(self.name, *self._times_s(first, stop), None, 0.93, words))
+        return tuple(merged(sorted(told, key=order)))
 
-    def _event(self, stretch: Stretch) -> Event:
+    def _times_s(self, first: int, stop: int) -> tuple[float, float]:
         hop_s, end_s = self._partials.hop_s, self.frames / self.sample_rate_hz
         before_s = self._partials.middle_s - hop_s / 2
-        first_s, last_s = (min(frame * hop_s + before_s, end_s) for frame in (stretch.first, stretch.stop))
+        return min(first * hop_s + before_s, end_s), min(stop * hop_s + before_s, end_s)
+
+    def _event(self, stretch: Stretch) -> Event:
         slowest, fastest = (100 * (2 ** (cents / 1200) - 1) for cents in (stretch.cents.min(), stretch.cents.max()))
         words = f"all partials move together, by {slowest:+.1f} to {fastest:+.1f} %"
-        return Event(self.name, first_s, last_s, None, min(0.95, 0.6 + 0.1 * stretch.fit), words)
+        return Event(
+            self.name, *self._times_s(stretch.first, stretch.stop), None, min(0.95, 0.6 + 0.1 * stretch.fit), words
+        )
 
 
 def stretches(places: Samples, levels: Samples, hop_s: float) -> list[Stretch]:
@@ -120,8 +136,14 @@ def _stretch(
         float(evidence.change[max(0, start - LAG - 1) : stop + 1].sum()) / LAG,
         float(evidence.fit[start:stop].mean()),
         min(float(side.mean()) if len(side) else 0.0 for side in around),
-        float(np.median([one_series(places[i], levels[i]) for i in np.linspace(start, stop - 1, 9).astype(int)])),
+        series_of(start, stop, places, levels),
     )
+
+
+def series_of(first: int, stop: int, places: Samples, levels: Samples) -> float:
+    """The share of partials that belong to one harmonic series, the median of nine frames of the stretch."""
+    frames = np.linspace(first, stop - 1, 9).astype(int)
+    return float(np.median([one_series(places[i], levels[i]) for i in frames]))
 
 
 def is_wrong(stretch: Stretch) -> bool:
