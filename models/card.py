@@ -106,6 +106,11 @@ class Label(_Part):
         "of the file; or network+measure:NAME, both",
     )
 
+    @property
+    def measure(self) -> str:
+        """The measure that settles it, alone or with the network; empty if none does."""
+        return self.by.rpartition("measure:")[2] if "measure:" in self.by else ""
+
 
 class Licences(_Part):
     """Under which terms code, weights and training data stand."""

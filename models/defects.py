@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from models.card import ModelCard, ModelError
 from models.events import Event, merged, order
 from models.measures.blocks import Meter
 from models.measures.clicks import ClickFinder
@@ -128,6 +129,18 @@ def telling(classes: Collection[str]) -> set[str]:
     """
     told = {measure: {getattr(finder, "name", ""), *getattr(finder, "also", ())} for measure, finder in FINDERS.items()}
     return {measure for measure, names in told.items() if names & set(classes)}
+
+
+def check_measures(card: ModelCard) -> None:
+    """Raises ModelError if the card leaves a class to a measure that is not there."""
+    for label in card.labels:
+        if label.measure and label.measure not in (*FINDERS, DECODER):
+            raise ModelError(
+                "no_measure",
+                f"{card.name}: the label {label.name!r} is settled by {label.by!r}, and there is no such measure",
+                f"Measures are {', '.join((*FINDERS, DECODER))}; mend its card, or take a newer songscan",
+                costs="run",
+            )
 
 
 def unexplained(events: list[Event]) -> list[Event]:

@@ -110,3 +110,7 @@ def _check_models(by_task: dict[str, list[Task]], wanted: set[str], models: Sequ
         if task not in wanted:
             raise MisuseError(f"--models={uri} does the task {task!r}, which is not asked for", f"--tasks={task} asks")
         card_of(uri).output_of(*ROLES_READ[task])
+        if task == DEFECTS:
+            from models.defects import check_measures  # here, since scans without this task need no SciPy
+
+            check_measures(card_of(uri))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from models.apply import Outputs, apply
 from models.audio import converted, converted_frames
 from models.card import Label, ModelError, pretrained, read_card
-from models.defects import BLOCK_S, Audio, Facts, Measures
+from models.defects import BLOCK_S, Audio, Facts, Measures, check_measures
 from models.events import IMPULSIVE, Event, Fusion, fuse, merged, peaks
 from models.model import Model
 from models.windows import FloatArray
@@ -38,9 +38,13 @@ class NetworkDetector:
 
     Args:
         model: with framewise scores for classes of models.events.CLASSES.
+
+    Raises:
+        ModelError: if its card names a measure that is not there.
     """
 
     def __init__(self, model: Model) -> None:
+        check_measures(model.card)
         self._model = model
 
     @property
@@ -70,16 +74,11 @@ class NetworkDetector:
 
 def joined(outputs: Outputs, audio: Audio, facts: Facts) -> list[Event]:
     """The network's events, those of the measures that its card names, and what the decoder says."""
-    names = {label.name: measure_of(label) for label in outputs.card.labels if measure_of(label)}
+    names = {label.name: label.measure for label in outputs.card.labels if label.measure}
     measured = Measures(set(names.values())).detect(audio, facts)
     # What a decoder refused is evidence, whoever settles the class.
     kept = [event for event in measured if event.name in names or event.name == "codec_damage"]
     return merged([*kept, *beyond(kept, events_of(outputs))])
-
-
-def measure_of(label: Label) -> str:
-    """The measure that settles a class, alone or with the network; empty if none does."""
-    return label.by.rpartition("measure:")[2] if "measure:" in label.by else ""
 
 
 def beyond(measured: Sequence[Event], heard: Iterable[Event]) -> list[Event]:

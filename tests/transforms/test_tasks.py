@@ -3,12 +3,20 @@
 import pytest
 
 from models import card
-from models.card import Output
+from models.card import Label, Output
 from models.saved import write_card
 from tests.doubles import models as doubles
 from transforms.errors import MisuseError
 from transforms.model_files import card_of, local_model
 from transforms.tasks import parse_tasks, research_only
+
+FRAMES = (Output(name="x", role="frame_scores", layout="bfl"),)
+NO_MEASURE = {
+    "task": "defects",
+    "outputs": FRAMES,
+    "frame_hop_samples": 100,
+    "labels": (Label(name="hum", by="measure:guess"),),
+}
 
 
 @pytest.fixture
@@ -56,6 +64,7 @@ def test_models_named_by_hand_take_the_place_of_those_that_ship(shipped, tmp_pat
         ("quality", {}, "does the task 'tags', which is not asked for"),
         ("tags,tagz", {}, "no such task: tagz"),
         ("tags", {"outputs": (Output(name="x", role="embedding", layout="be"),)}, "0 outputs of role scores"),
+        ("defects", NO_MEASURE, "'hum' is settled by 'measure:guess', and there is no such measure"),
     ],
 )
 def test_models_that_do_not_suit(shipped, tmp_path, names, changes, words):

@@ -7,7 +7,7 @@ import pytest
 from models.card import Licences
 from models.check import check
 from models.detection import export as exporting
-from models.detection.detector import Heard, NetworkDetector, measure_of
+from models.detection.detector import Heard, NetworkDetector
 from models.detection.features import features
 from models.detection.network import CELL, FEATURES, FRAMES, HOP, RATE_HZ, NetworkConfig, loss, network, pooled
 from models.events import CLASSES, Fusion
@@ -119,7 +119,7 @@ def test_a_card_says_what_is_left_to_measures(exported):
     its = exporting.settled(exported.card, ways, "by hand")
     labels = {label.name: label for label in its.labels}
     assert labels["hum"].by == "measure:hum"
-    assert [measure_of(labels[name]) for name in ("hum", "click", "crackle")] == ["hum", "clicks", ""]
+    assert [labels[name].measure for name in ("hum", "click", "crackle")] == ["hum", "clicks", ""]
     assert labels["hum"].fusion is None
     assert labels["crackle"].fusion.high == 0.7
     assert type(its).model_validate_json(its.to_json()) == its
