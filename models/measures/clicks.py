@@ -75,8 +75,8 @@ class ClickFinder(Finder):
         self._bounds = NARROW_BAND if self.sample_rate_hz < NARROW_BELOW_HZ else WIDE_BAND
         padded, count = padded_for(planes, size), -(-planes.shape[1] // size)
         frames = padded[:, size // 2 + ORDER :][:, : count * size].reshape(self.channels, count, size)
-        steps = frames[..., 1:] - frames[..., :-1]
-        bends = steps[..., 1:] - steps[..., :-1]
+        steps, bends = frames[..., 1:] - frames[..., :-1], np.zeros_like(frames)
+        np.subtract(steps[..., 1:], steps[..., :-1], out=bends[..., :-2])
         for channel, own in enumerate(_busy(frames, bends)):
             found = self._residual(padded[channel], frames[channel], bends[channel], own) if own.any() else None
             if found is not None:
@@ -103,8 +103,9 @@ class ClickFinder(Finder):
         busy = _beside(own)
         residual, scale = np.zeros((count, size)), np.zeros(count)
         residual[rows] = errors
-        rest = np.setdiff1d(np.flatnonzero(busy), rows)
-        residual[rest] = errors_of(padded, size, rest)
+        rest = busy.copy()
+        rest[rows] = False
+        residual[rest] = errors_of(padded, size, np.flatnonzero(rest))
         farthest = min(LOWER * self._bounds.far_out, IMPULSE_FAR_OUT)  # what lies nearer is none of any burst's
         out = np.zeros(count, bool)
         out[busy] = _may_be_out(residual[busy], residual[busy].max(axis=1), farthest)
@@ -219,8 +220,8 @@ def _may_be_out(errors: Array, heights: Array, far_out: float) -> Array:
 
 def _scales(errors: Array) -> Array:
     half = errors.shape[1] // 2  # of an even number
-    middle = np.partition(errors, (half - 1, half), axis=1)[:, half - 1 : half + 1]
-    return np.asarray((middle[:, 0] + middle[:, 1]) / 2 / 0.6745 + 1e-7)
+    parted = np.partition(errors, half, axis=1)
+    return np.asarray((parted[:, :half].max(axis=1) + parted[:, half]) / 2 / 0.6745 + 1e-7)
 
 
 def _levels_at_least(frames: Samples, reach: int) -> Array:
@@ -228,15 +229,15 @@ def _levels_at_least(frames: Samples, reach: int) -> Array:
     grain = frames.shape[1] // CELLS
     cells = frames.reshape(-1, grain)
     beside = max(0, (reach - grain + 1) // grain)
-    sums = np.cumsum(np.pad(np.einsum("cs,cs->c", cells, cells), (beside + 1, beside)), dtype=np.float64)
+    sums = np.zeros(len(cells) + 2 * beside + 1)
+    sums[beside + 1 : beside + 1 + len(cells)] = np.einsum("cs,cs->c", cells, cells)
+    np.cumsum(sums, out=sums)
     energy = sums[2 * beside + 1 :] - sums[: len(cells)]
     return np.asarray(np.sqrt(np.maximum(energy, 0) / (2 * reach)).reshape(-1, CELLS))
 
 
 def _highest(values: Array) -> Array:
-    """Of each of the CELLS of frames; [rows, size], or fewer samples."""
-    if values.shape[1] % CELLS:
-        values = np.pad(values, ((0, 0), (0, -values.shape[1] % CELLS)))
+    """Of each of the CELLS of frames [rows, size]."""
     return np.asarray(values.reshape(len(values), CELLS, values.shape[1] // CELLS).max(axis=2))
 
 
@@ -245,7 +246,7 @@ def _busy(frames: Samples, bends: Samples) -> Array:
     highest = np.maximum(bends.max(axis=2), -bends.min(axis=2))
     busy = np.asarray(highest > BENDS_OVER_LEVEL * np.sqrt(np.einsum("crs,crs->cr", frames, frames) / frames.shape[2]))
     if busy.any():
-        busy[busy] = highest[busy] > BENDS_OVER_MEAN * np.abs(bends[busy]).mean(axis=1) + 1e-6
+        busy[busy] = highest[busy] > BENDS_OVER_MEAN * np.abs(bends[busy, :-2]).mean(axis=1) + 1e-6
     return busy
 
 
