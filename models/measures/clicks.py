@@ -75,8 +75,7 @@ class ClickFinder(Finder):
         self._bounds = NARROW_BAND if self.sample_rate_hz < NARROW_BELOW_HZ else WIDE_BAND
         padded, count = padded_for(planes, size), -(-planes.shape[1] // size)
         frames = padded[:, size // 2 + ORDER :][:, : count * size].reshape(self.channels, count, size)
-        steps, bends = frames[..., 1:] - frames[..., :-1], np.zeros_like(frames)
-        np.subtract(steps[..., 1:], steps[..., :-1], out=bends[..., :-2])
+        bends = _bends(frames)
         for channel, own in enumerate(_busy(frames, bends)):
             found = self._residual(padded[channel], frames[channel], bends[channel], own) if own.any() else None
             if found is not None:
@@ -241,12 +240,21 @@ def _highest(values: Array) -> Array:
     return np.asarray(values.reshape(len(values), CELLS, values.shape[1] // CELLS).max(axis=2))
 
 
+def _bends(frames: Samples) -> Samples:
+    """Second differences of rows [channels, rows, samples], 0 for the last two; as of whole waves, which is faster."""
+    wave, bends = frames.reshape(len(frames), -1), np.zeros_like(frames)
+    steps = wave[:, 1:] - wave[:, :-1]
+    np.subtract(steps[:, 1:], steps[:, :-1], out=bends.reshape(len(frames), -1)[:, :-2])
+    bends[..., -2:] = 0.0
+    return bends
+
+
 def _busy(frames: Samples, bends: Samples) -> Array:
     """Rows [channels, rows, samples] with a sample out of the second differences: others have no click."""
     highest = np.maximum(bends.max(axis=2), -bends.min(axis=2))
     busy = np.asarray(highest > BENDS_OVER_LEVEL * np.sqrt(np.einsum("crs,crs->cr", frames, frames) / frames.shape[2]))
     if busy.any():
-        busy[busy] = highest[busy] > BENDS_OVER_MEAN * np.abs(bends[busy, :-2]).mean(axis=1) + 1e-6
+        busy[busy] = highest[busy] > BENDS_OVER_MEAN * np.abs(bends[busy]).sum(axis=1) / (bends.shape[2] - 2) + 1e-6
     return busy
 
 
