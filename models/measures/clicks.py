@@ -165,7 +165,7 @@ class ClickFinder(Finder):
         """The bulk and the highest sample of what stands `far_out` of its scale."""
         by_row = residual.reshape(len(scale), -1)
         rows = np.flatnonzero(by_row.max(axis=1) > far_out * scale)
-        among, samples = np.nonzero(by_row[rows] > far_out * scale[rows, None])
+        among, samples = np.divmod(np.flatnonzero(by_row[rows] > far_out * scale[rows, None]), by_row.shape[1])
         out = rows[among] * by_row.shape[1] + samples
         cuts = np.flatnonzero(np.diff(out) > WIDEST_S * self.sample_rate_hz) + 1
         bursts = []
@@ -260,7 +260,10 @@ def _busy(frames: Samples, bends: Samples) -> Array:
 
 def _beside(frames: Array) -> Array:
     """Frames, and those next to them."""
-    return np.asarray(frames | np.r_[frames[1:], False] | np.r_[False, frames[:-1]])
+    beside = frames.copy()
+    beside[1:] |= frames[:-1]
+    beside[:-1] |= frames[1:]
+    return beside
 
 
 def find_clicks(samples: Samples, sample_rate_hz: int) -> tuple[Event, ...]:
