@@ -22,7 +22,7 @@ from models.events import CLASSES, Fusion
 from models.saved import save
 
 Tensor = Any
-OVERLAP = 100  #: frames that windows share: a second, over which probabilities are cross-faded
+OVERLAP = 50  #: frames that windows share: half a second, over which probabilities are cross-faded
 
 
 class Exported(tf.Module):

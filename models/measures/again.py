@@ -37,17 +37,29 @@ class Pairs(NamedTuple):
         return Pairs(self.sources[true], self.copies[true])
 
 
-def pairs_in(wave: Samples, core: slice, rate_hz: int) -> Pairs:
-    """Pairs whose sources lie in the `core` of a whitened `wave` [frames], alike but for a gain for 2 ms."""
-    pairs = _same_signs(wave, core, rate_hz)
-    return _alike(wave, pairs, rate_hz) if len(pairs.copies) else pairs
+def pairs_in(sound: Samples, core: slice, rate_hz: int) -> Pairs:
+    """Pairs whose sources lie in the `core` of a `sound` [frames], whitened alike but for a gain for 2 ms."""
+    window, step = _window(rate_hz), _step(rate_hz)
+    begin = max(0, core.start + int(window[0])) // step * step
+    # Not much more than what is looked at: the longest lag, and a word or a window after it.
+    stop = core.stop + round(LONGEST_LAG_S * rate_hz) + WORD + len(window)
+    wave = whitened(sound[begin : stop + 2])
+    pairs = _same_signs(wave, slice(core.start - begin, core.stop - begin), rate_hz)
+    pairs = _alike(wave, pairs, window) if len(pairs.copies) else pairs
+    return Pairs(begin + pairs.sources, begin + pairs.copies)
+
+
+def whitened(sound: Samples) -> Samples:
+    """The second difference, [frames - 2]."""
+    rises = sound[1:] - sound[:-1]
+    return np.asarray(rises[1:] - rises[:-1])
 
 
 def _same_signs(wave: Samples, core: slice, rate_hz: int) -> Pairs:
     longest = round(LONGEST_LAG_S * rate_hz)
     halves = _half_words(wave[core.start : core.stop + longest + WORD])
     keys = _keys(halves)
-    step = max(8, round(ANCHORS_S * rate_hz))
+    step = _step(rate_hz)
     anchors = np.arange((-core.start) % step, min(core.stop - core.start, len(keys)), step)
     signs = np.bitwise_count(_words(halves, anchors))
     anchors = anchors[(signs >= FEWEST) & (signs <= WORD - FEWEST)]
@@ -83,16 +95,12 @@ def _maybe(halves: Halves, keys: Halves, anchors: Places) -> Places:
 
 def _met(halves: Halves, anchors: Places, places: Places, longest: int) -> Pairs:
     """The first NEAREST of `anchors` that lie no more than `longest` before each of `places` and have the same word."""
-    ordered = np.r_[np.sort(_words(halves, anchors).astype(np.int64) << 31 | anchors), -1]
+    ordered = np.append(np.sort(_words(halves, anchors).astype(np.int64) << 31 | anchors), -1)
     sought = _words(halves, places).astype(np.int64) << 31
     first = np.searchsorted(ordered[:-1], sought | np.maximum(places - longest, 0))
-    found = [np.empty((2, 0), np.int64)]
-    for later in range(NEAREST if len(places) else 0):
-        lags = places - (ordered[np.minimum(first + later, len(ordered) - 1)] - sought)
-        met = (lags >= 0) & (lags <= longest)
-        places, sought, first, lags = places[met], sought[met], first[met], lags[met]
-        found.append(np.stack([places - lags, places]))
-    return Pairs(*np.concatenate(found, axis=1))
+    near = ordered[np.minimum(first + np.arange(NEAREST)[:, None], len(ordered) - 1)] - sought  # or another word's
+    later, met = np.nonzero((near <= places) & (near >= places - longest))
+    return Pairs(near[later, met], places[met])
 
 
 def _half_words(wave: Samples) -> Halves:
@@ -114,9 +122,18 @@ def _keys(halves: Halves) -> Halves:
     return halves[: -WORD // 2] * np.uint16(0xCA6B) ^ halves[WORD // 2 :] * np.uint16(0x3C6D)
 
 
-def _alike(wave: Samples, pairs: Pairs, rate_hz: int) -> Pairs:
-    window = np.arange(-8, max(48, round(0.002 * rate_hz)))
-    pairs = pairs.where((pairs.sources >= 8) & (pairs.copies + len(window) < len(wave)))
+def _step(rate_hz: int) -> int:
+    """Frames from one anchor to the next."""
+    return max(8, round(ANCHORS_S * rate_hz))
+
+
+def _window(rate_hz: int) -> Places:
+    """What is compared around a place."""
+    return np.arange(-8, max(48, round(0.002 * rate_hz)))
+
+
+def _alike(wave: Samples, pairs: Pairs, window: Places) -> Pairs:
+    pairs = pairs.where((pairs.sources >= -window[0]) & (pairs.copies + len(window) < len(wave)))
     sources, copies = (wave.take(places[:, None] + window) for places in pairs)
     error, power = unlike(sources, copies)
     return pairs.where((error < ALIKE) & (power > len(window) * FAINTEST**2))

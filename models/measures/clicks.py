@@ -74,8 +74,7 @@ class ClickFinder(Finder):
         self._bounds = NARROW_BAND if self.sample_rate_hz < NARROW_BELOW_HZ else WIDE_BAND
         padded, count = padded_for(planes, size), -(-planes.shape[1] // size)
         frames = padded[:, size // 2 + ORDER :][:, : count * size].reshape(self.channels, count, size)
-        steps = frames[..., 1:] - frames[..., :-1]
-        bends = steps[..., 1:] - steps[..., :-1]
+        bends = _bends(frames)
         for channel, own in enumerate(_busy(frames, bends)):
             found = self._residual(padded[channel], frames[channel], bends[channel], own) if own.any() else None
             if found is not None:
@@ -102,8 +101,9 @@ class ClickFinder(Finder):
         busy = _beside(own)
         residual, scale = np.zeros((count, size)), np.zeros(count)
         residual[rows] = errors
-        rest = np.setdiff1d(np.flatnonzero(busy), rows)
-        residual[rest] = errors_of(padded, size, rest)
+        rest = busy.copy()
+        rest[rows] = False
+        residual[rest] = errors_of(padded, size, np.flatnonzero(rest))
         farthest = min(LOWER * self._bounds.far_out, IMPULSE_FAR_OUT)  # what lies nearer is none of any burst's
         out = np.zeros(count, bool)
         out[busy] = _may_be_out(residual[busy], residual[busy].max(axis=1), farthest)
@@ -164,7 +164,7 @@ class ClickFinder(Finder):
         """The bulk and the highest sample of what stands `far_out` of its scale."""
         by_row = residual.reshape(len(scale), -1)
         rows = np.flatnonzero(by_row.max(axis=1) > far_out * scale)
-        among, samples = np.nonzero(by_row[rows] > far_out * scale[rows, None])
+        among, samples = np.divmod(np.flatnonzero(by_row[rows] > far_out * scale[rows, None]), by_row.shape[1])
         out = rows[among] * by_row.shape[1] + samples
         cuts = np.flatnonzero(np.diff(out) > WIDEST_S * self.sample_rate_hz) + 1
         bursts = []
@@ -218,8 +218,8 @@ def _may_be_out(errors: Array, heights: Array, far_out: float) -> Array:
 
 def _scales(errors: Array) -> Array:
     half = errors.shape[1] // 2  # of an even number
-    middle = np.partition(errors, (half - 1, half), axis=1)[:, half - 1 : half + 1]
-    return np.asarray((middle[:, 0] + middle[:, 1]) / 2 / 0.6745 + 1e-7)
+    parted = np.partition(errors, half, axis=1)
+    return np.asarray((parted[:, :half].max(axis=1) + parted[:, half]) / 2 / 0.6745 + 1e-7)
 
 
 def _levels_at_least(frames: Samples, reach: int) -> Array:
@@ -227,16 +227,25 @@ def _levels_at_least(frames: Samples, reach: int) -> Array:
     grain = frames.shape[1] // CELLS
     cells = frames.reshape(-1, grain)
     beside = max(0, (reach - grain + 1) // grain)
-    sums = np.cumsum(np.pad(np.einsum("cs,cs->c", cells, cells), (beside + 1, beside)), dtype=np.float64)
+    sums = np.zeros(len(cells) + 2 * beside + 1)
+    sums[beside + 1 : beside + 1 + len(cells)] = np.einsum("cs,cs->c", cells, cells)
+    np.cumsum(sums, out=sums)
     energy = sums[2 * beside + 1 :] - sums[: len(cells)]
     return np.asarray(np.sqrt(np.maximum(energy, 0) / (2 * reach)).reshape(-1, CELLS))
 
 
 def _highest(values: Array) -> Array:
-    """Of each of the CELLS of frames; [rows, size], or fewer samples."""
-    if values.shape[1] % CELLS:
-        values = np.pad(values, ((0, 0), (0, -values.shape[1] % CELLS)))
+    """Of each of the CELLS of frames [rows, size]."""
     return np.asarray(values.reshape(len(values), CELLS, values.shape[1] // CELLS).max(axis=2))
+
+
+def _bends(frames: Samples) -> Samples:
+    """Second differences of rows [channels, rows, samples], 0 for the last two; as of whole waves, which is faster."""
+    wave, bends = frames.reshape(len(frames), -1), np.zeros_like(frames)
+    steps = wave[:, 1:] - wave[:, :-1]
+    np.subtract(steps[:, 1:], steps[:, :-1], out=bends.reshape(len(frames), -1)[:, :-2])
+    bends[..., -2:] = 0.0
+    return bends
 
 
 def _busy(frames: Samples, bends: Samples) -> Array:
@@ -244,13 +253,16 @@ def _busy(frames: Samples, bends: Samples) -> Array:
     highest = np.maximum(bends.max(axis=2), -bends.min(axis=2))
     busy = np.asarray(highest > BENDS_OVER_LEVEL * np.sqrt(np.einsum("crs,crs->cr", frames, frames) / frames.shape[2]))
     if busy.any():
-        busy[busy] = highest[busy] > BENDS_OVER_MEAN * np.abs(bends[busy]).mean(axis=1) + 1e-6
+        busy[busy] = highest[busy] > BENDS_OVER_MEAN * np.abs(bends[busy]).sum(axis=1) / (bends.shape[2] - 2) + 1e-6
     return busy
 
 
 def _beside(frames: Array) -> Array:
     """Frames, and those next to them."""
-    return np.asarray(frames | np.r_[frames[1:], False] | np.r_[False, frames[:-1]])
+    beside = frames.copy()
+    beside[1:] |= frames[:-1]
+    beside[:-1] |= frames[1:]
+    return beside
 
 
 def find_clicks(samples: Samples, sample_rate_hz: int) -> tuple[Event, ...]:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.events import Event, runs_of
-from models.measures.again import FAINTEST, Pairs, Places, pairs_in, unlike, unlike_faded
+from models.measures.again import FAINTEST, Pairs, Places, pairs_in, unlike, unlike_faded, whitened
 from models.measures.blocks import Array, Samples, measured
 from models.measures.finding import Finder, decibels
 
@@ -114,12 +114,11 @@ class ConcealmentFinder(Finder):
 
 def _losses(sound: Samples, core: slice, rate_hz: int) -> list[_Copy]:
     """What is copied in the core of a sound [frames], and is no music."""
-    rises = sound[1:] - sound[:-1]
-    wave = rises[1:] - rises[:-1]
-    pairs = pairs_in(wave, core, rate_hz)
+    pairs = pairs_in(sound, core, rate_hz)
     groups = _groups(pairs, rate_hz) if len(pairs.copies) else []
-    if len(groups) > MOST_COPIES:
+    if not 0 < len(groups) <= MOST_COPIES:
         return []
+    rises, wave = sound[1:] - sound[:-1], whitened(sound)
     found = [_copy(rises, wave, *group, rate_hz) for group in groups]
     losses = [copy for copy in found if copy and _is_loss(copy, rate_hz)]
     if not losses:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.events import Event, runs_of
+from models.events import Event
 from models.measures.blocks import Array, Samples, measured
 from models.measures.finding import Finder, rms
 from models.measures.strokes import in_rhythm
@@ -126,7 +126,7 @@ class GapFinder(Finder):
         few = wave[:: shortest // 4]  # a value that is held for so long is met thrice and more among these
         if channel not in self._held_on and not np.any((few[1:-1] == few[:-2]) & (few[2:] == few[1:-1])):
             return
-        runs = [(a, b + 1) for a, b in runs_of(np.diff(wave) == 0) if b - a >= shortest and b >= core.start]
+        runs = [(a, b) for a, b in _held(wave, shortest) if b > core.start]
         if channel in self._held_on:
             self._hold_on(runs[0][1] if runs and runs[0][0] < core.start else 0, len(wave), channel, at)
         held = [(a, b) for a, b in runs if core.start <= a < core.stop and self._is_held(wave, a, b)]
@@ -177,6 +177,13 @@ class GapFinder(Finder):
 def _sustained(peaks: Array, stop: int, level: float) -> bool:
     """Whether there is sound in most of the frames before `stop`."""
     return bool(np.mean(peaks[max(0, stop - BEFORE_FRAMES) : stop] > RESUMED * level) > SUSTAINED)
+
+
+def _held(wave: Samples, shortest: int) -> list[tuple[int, int]]:
+    """Runs (start, stop) of one value of more than `shortest` samples, in order."""
+    last = np.concatenate([[-1], np.flatnonzero(wave[1:] != wave[:-1]), [len(wave) - 1]])  # of each run, however short
+    runs = np.flatnonzero(np.diff(last) > shortest)
+    return list(zip((last[runs] + 1).tolist(), (last[runs + 1] + 1).tolist(), strict=True))
 
 
 def _stepped(wave: Samples) -> float:

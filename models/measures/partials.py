@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.fft import rfft
+from scipy.sparse import csr_array
 
 from models.measures.blocks import Array, Samples
 from models.measures.decimate import Decimator
@@ -25,8 +26,7 @@ STEP_CENTS = 5
 REACH = 120  #: steps by which places may be shifted at the most, either way: 600 cents, a ratio of 1.41
 NONE = np.float32(-30_000)  #: the place of no partial
 ALIKE_DB = 12.0  # levels of one partial in two frames differ by less
-_FRAMES_APART = 2.0**16  # on one axis of all frames' places
-_CHUNK = 200  # frames at once, which fit a cache
+_CHUNK = 64  # frames at once, which fit a cache
 
 
 class Partials:
@@ -61,16 +61,13 @@ class Partials:
 
     def _peaks(self, powers: Samples) -> tuple[Samples, Samples]:
         """Of powers [frames, bins], two bins more at either side."""
-        width, flat = powers.shape[1], powers.ravel()
-        rises = flat[1:] > flat[:-1]
-        cells = np.flatnonzero(rises[:-1] > rises[1:]) + 1
-        frames, bins = np.divmod(cells, width)
-        around = flat.take(cells + np.arange(-2, 3)[:, None], mode="clip")  # [bins, peaks]
-        floor = np.maximum(powers[:, 2:-2].max(axis=1) * _ratio(-RANGE_DB), _ratio(FAINTEST_DB))
-        kept = (around[2] > _ratio(NARROW_DB) * np.maximum(around[0], around[4])) & (around[2] > floor[frames])
-        kept = np.flatnonzero(kept & (bins >= 2) & (bins < width - 2))
-        frames, bins = frames[kept], bins[kept] - 2
-        left, heights, right = 10 * np.log10(np.maximum(around[1:4, kept], np.float32(1e-20)))
+        middle = powers[:, 2:-2]
+        floor = np.maximum(middle.max(axis=1, keepdims=True) * _ratio(-RANGE_DB), _ratio(FAINTEST_DB))
+        tops = (middle > powers[:, 1:-3]) & (middle >= powers[:, 3:-1]) & (middle > floor)
+        tops &= middle > _ratio(NARROW_DB) * np.maximum(powers[:, :-4], powers[:, 4:])
+        frames, bins = np.divmod(np.flatnonzero(tops), middle.shape[1])
+        around = powers.ravel()[frames * powers.shape[1] + bins + np.arange(1, 4)[:, None]]  # [bins, peaks]
+        left, heights, right = 10 * np.log10(np.maximum(around, np.float32(1e-20)))
         bend = 2 * heights - left - right
         place = (self._low + bins + (right - left) / (2 * bend)) * (self.rate_hz / self._size / 440)
         kept = highest_of(frames, heights, len(powers), MOST)  # -1, the last of what follows, is no partial
@@ -102,55 +99,39 @@ def shared(places: Samples, levels: Samples, lag: int) -> Samples:
 
     Shifts are -REACH..REACH steps of STEP_CENTS; partials count by how alike their levels are.
     """
-    count = max(0, len(places) - lag)
-    chunks = [
-        _shared(places[at : min(at + _CHUNK, count) + lag], levels[at : min(at + _CHUNK, count) + lag], lag)
-        for at in range(0, count, _CHUNK)
-    ]
-    return np.concatenate(chunks) if chunks else np.empty((0, 2 * REACH + 1), np.float32)
+    votes = np.empty((max(0, len(places) - lag), 2 * REACH + 1), np.float32)
+    for at in range(0, len(votes), _CHUNK):
+        own = votes[at : at + _CHUNK]
+        cells, alike = _pairs(places[at : at + len(own) + lag], levels[at : at + len(own) + lag], lag)
+        padded = np.zeros((len(own), own.shape[1] + 4), np.float32)
+        padded[:, 2:-2] = np.bincount(cells, alike, own.size).reshape(own.shape)
+        own[:] = padded[:, 1:-3] + padded[:, 2:-2] + padded[:, 3:-1] + (padded[:, :-4] + padded[:, 4:]) / 2
+    return votes
 
 
-def _shared(places: Samples, levels: Samples, lag: int) -> Samples:
-    ones, others = _pairs(places, lag)
-    cents, heights = places.ravel(), levels.ravel()
-    shifts = np.rint((cents[others] - cents[ones]) / STEP_CENTS)
-    alike = 1 - np.abs(heights[others] - heights[ones]) / np.float32(ALIKE_DB)
-    counted = np.flatnonzero((np.abs(shifts) <= REACH) & (alike > 0))
-    width, count = 2 * REACH + 1, len(places) - lag
-    cells = ones[counted] // places.shape[1] * width + shifts[counted].astype(np.int64) + REACH
-    padded = np.zeros((count, width + 4), np.float32)
-    padded[:, 2:-2] = np.bincount(cells, alike[counted], count * width).reshape(count, width)
-    inner = padded[:, 1:-3] + padded[:, 2:-2] + padded[:, 3:-1]
-    return np.asarray(inner + (padded[:, :-4] + padded[:, 4:]) / 2, np.float32)
-
-
-def _pairs(places: Samples, lag: int) -> tuple[Array, Array]:
-    """Partials, and those `lag` frames later that are near enough or hardly farther: cells of `places`, [pairs]."""
-    heard = np.flatnonzero(places > NONE)
-    axis = places.ravel()[heard].astype(np.float64) + heard // places.shape[1] * _FRAMES_APART  # frame after frame
-    order = np.argsort(axis, kind="stable")
-    heard, axis = heard[order], axis[order]
-    known = np.searchsorted(heard // places.shape[1], len(places) - lag)  # have a frame `lag` later
-    sought = axis[:known] + lag * _FRAMES_APART
-    reach = (REACH + 1) * STEP_CENTS
-    firsts, stops = np.searchsorted(axis, sought - reach), np.searchsorted(axis, sought + reach)
-    counts = stops - firsts
-    others = np.arange(counts.sum()) + np.repeat(firsts - (np.cumsum(counts) - counts), counts)
-    return np.repeat(heard[:known], counts), heard[others]
+def _pairs(places: Samples, levels: Samples, lag: int) -> tuple[Array, Samples]:
+    """Of each pair of partials `lag` frames apart: its cell of [frames - lag, shifts], and how alike the levels are."""
+    later = np.where(places > NONE, places, -NONE)[lag:]  # so that two that are none are far from each other
+    apart = (later[:, None] - places[:-lag, :, None]).ravel()
+    unlike = np.abs(levels[lag:, None] - levels[:-lag, :, None]).ravel()
+    counted = np.flatnonzero((np.abs(apart) <= (REACH + 0.5) * STEP_CENTS) & (unlike < ALIKE_DB))
+    shifts = np.rint(apart[counted] / STEP_CENTS).astype(np.int64) + REACH
+    alike = 1 - unlike[counted] / np.float32(ALIKE_DB)
+    return counted // places.shape[1] ** 2 * (2 * REACH + 1) + shifts, alike
 
 
 def usual_places(places: Samples) -> Samples:
     """How much more often than its surroundings each place is taken, as a logarithm.
 
     Music takes the same pitches again and again. The index of a place is that of `steps_of`; at both ends REACH places
-    more are 0, and so is what stands for no partial.
+    more are 0.
     """
     steps = steps_of(places)
     counts = np.bincount(steps[steps >= 0], minlength=_PLACES).astype(np.float32)
     taken = np.convolve(counts, np.array([1, 2, 3, 2, 1], np.float32) / 9, "same")
     around = np.convolve(taken, np.full(41, 1 / 41, np.float32), "same")
     usual = np.log((taken + 0.1 * around + 0.5) / (1.1 * around + 0.5))
-    return np.pad(np.clip(usual, -1.5, 1.5), (REACH, 3 * REACH + 1)).astype(np.float32)
+    return np.pad(np.clip(usual, -1.5, 1.5), (REACH, REACH)).astype(np.float32)
 
 
 _LOWEST_CENTS, _PLACES = -1900, 1230  # 147 to 5140 Hz
@@ -165,10 +146,8 @@ def steps_of(places: Samples) -> Array:
 def fits(places: Samples, usual: Samples) -> Samples:
     """How well each frame's partials lie at usual places, were they shifted back by each shift, [frames, shifts]."""
     steps = steps_of(places)
-    starts = np.where(steps >= 0, steps, _PLACES + REACH)  # where all is 0
-    most = int((steps >= 0).sum(axis=1).max(initial=0))
-    starts = np.sort(starts, axis=1)[:, :most]  # no partials come last
-    windows = np.lib.stride_tricks.sliding_window_view(usual, 2 * REACH + 1)
-    chunks = [windows[starts[at : at + _CHUNK]].sum(axis=1) for at in range(0, len(starts), _CHUNK)]
-    backwards = np.concatenate(chunks) if chunks else np.empty((0, 2 * REACH + 1), np.float32)
-    return np.asarray(backwards[:, ::-1], np.float32)  # from the place minus REACH upwards is the shift downwards
+    heard = steps >= 0
+    ends = np.append(0, np.cumsum(heard.sum(axis=1)))
+    downwards = np.lib.stride_tricks.sliding_window_view(usual, 2 * REACH + 1)[:, ::-1]  # place plus REACH comes first
+    taken = csr_array((np.ones(ends[-1], np.float32), steps[heard], ends), shape=(len(places), len(downwards)))
+    return np.asarray(taken @ np.ascontiguousarray(downwards))

@@ -63,15 +63,16 @@ class RepeatFinder(Finder):
                     self.tell(at + first + lag, at + stop + lag, None, 0.98, words)
                     self._going_on |= {lag} if stop == len(same) else set()
 
-    def _keys_of(self, planes: Samples, at: int) -> npt.NDArray[np.uint16]:
-        """Keys of all frames of `planes` but the last; what was seen before has its keys already."""
+    def _keys_of(self, bits: npt.NDArray[np.uint32], at: int) -> npt.NDArray[np.uint16]:
+        """Keys of all frames but the last; what was seen before has its keys already."""
         kept = self._keys[at - self._keys_at :]
-        self._keys, self._keys_at = np.concatenate([kept, _keys(_bits(planes[:, len(kept) :]))]), at
+        self._keys, self._keys_at = np.concatenate([kept, _keys(bits[len(kept) :])]), at
         return self._keys
 
     def _lags(self, planes: Samples, core: slice, at: int) -> list[int]:
         """Lags at which a word of the core comes again, and not sooner than SHORTEST_S."""
-        keys, bits = self._keys_of(planes, at), _bits(planes)
+        bits = _bits(planes)
+        keys = self._keys_of(bits, at)
         step = max(1, round(ANCHORS_S * self.sample_rate_hz))
         anchors = np.arange(core.start + (-core.start) % step, min(core.stop, len(bits) - WORD + 1), step)
         anchors = anchors[np.abs(planes[:, anchors]).max(axis=0) > FAINTEST]
@@ -80,7 +81,7 @@ class RepeatFinder(Finder):
         known = np.zeros(2**16, bool)
         known[keys[anchors]] = True
         maybe = core.start + np.flatnonzero(known.take(keys[core.start : len(bits) - WORD + 1]))
-        sought, words = _words(bits, anchors), _words(bits, maybe)
+        sought, words = np.split(_words(bits, np.append(anchors, maybe)), [len(anchors)])
         in_order = np.argsort(sought, kind="stable")
         ordered, sought = anchors[in_order], sought[in_order]
         places = np.minimum(np.searchsorted(sought, words), len(ordered) - 1)
