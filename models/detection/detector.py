@@ -16,7 +16,7 @@ from models.model import Model
 from models.windows import FloatArray
 
 NEAR_S = 0.05  #: between what a measure and the network tell of the same
-WITNESS = 0.15  #: the network's score within an event that a measure is unsure of, for it to be told
+WITNESS = 0.2  #: the network's score within an event that a measure is unsure of, for it to be told
 STATIC = 0.83  #: and its score of digital noise, from which on that is what it is
 ALIKE = {"noise_burst", "digital_noise"}  #: classes that sound alike: where a measure tells one, no network tells one
 

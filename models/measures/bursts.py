@@ -49,7 +49,7 @@ KEPT = LONGEST + 2 * FAR  # cells
 WEIGHTS = np.array([-5.1, -3.8, 0.17, 0.2, -0.07, 0.32, 2.0])  # of what _evidence lists, behind that of the pitch
 ODDS, LEAST_ODDS = -3.2, -2.0  # before any evidence; of what may come again
 EVEN_CREST, TOP, MOST_AT_TOP = 2.4, 0.998, 0.01  # peak over root mean square; share at the peak, unless clipped
-SURE = 3.0  # log odds of which half a point is told
+LEAST_TOLD, SURE = 0.8, 3.0  # log odds from which a burst is told, and that score 0.5
 NARROW_BELOW_HZ, NARROW = 32_000, 5.0  # log odds less
 SIBILANT_HZ, SIBILANT_DB, SIBILANT = 2500, 15.0, 4.5  # and where there is so much less below
 AGAIN, TEXTURE = 2.0, 0.7  # log odds less for each that is like it, and for each beyond two beside it
@@ -151,7 +151,7 @@ class BurstFinder(Finder):
     def _close(self) -> None:
         self._noise.sort(key=lambda found: found.start)
         for found, odds in zip(self._noise, _alone(self._noise, self.sample_rate_hz), strict=True):
-            if odds > 0:
+            if odds > LEAST_TOLD:
                 ms = 1000 * (found.stop - found.start) / self.sample_rate_hz
                 words = f"noise for {ms:.0f} ms, {found.rise:.0f} dB above what was there before and after"
                 self.tell(found.start, found.stop, found.channel, 1 / (1 + np.exp(SURE - odds)), words)
