@@ -17,6 +17,7 @@ import numpy.typing as npt
 from models.card import ModelCard, ModelError
 from models.events import Event, merged, order
 from models.measures.blocks import Meter
+from models.measures.bursts import BurstFinder
 from models.measures.clicks import ClickFinder
 from models.measures.concealed import ConcealmentFinder
 from models.measures.edges import EdgeFinder
@@ -35,11 +36,13 @@ BLOCK_S = 10.0
 PACKET_S = 0.026  # of MP3 at 44.1 kHz: damage lasts as long at least
 WHOLE = 0.97  # of the length that a header claims: lossy ones round, and a damaged packet or two are told by themselves
 JOIN_S = 0.06  # what is sound between two damaged stretches nobody hears as such
+SURE = 0.5  #: a measure that scores less needs another witness
 DECODER = "decoder"  # what `Facts` say, where a card names the measure that settles a class
 #: What an event of a class is explained by, if it is no farther away than so many seconds.
 EXPLAINED = (
     ("concealment", 0.0, ("codec_damage",)),  # by the decoder itself
     ("skip", 0.05, ("stutter", "concealment", "dropout", "codec_damage", "channel_fault")),  # whose joints are cuts
+    ("noise_burst", 0.05, ("digital_noise", "dropout", "concealment", "stutter", "codec_damage")),
     ("click", 0.005, ("skip",)),
     ("channel_fault", 0.005, ("dropout", "stutter", "concealment", "codec_damage", "skip")),
 )
@@ -56,6 +59,7 @@ FINDERS: dict[str, type[Meter[tuple[Event, ...]]]] = {
     "splices": SpliceFinder,
     "edges": EdgeFinder,
     "speed": SpeedFinder,
+    "bursts": BurstFinder,
 }
 
 
@@ -102,12 +106,14 @@ class Measures:
 
     Args:
         names: of FINDERS that are asked; all of them if None.
+        unsure: whether what scores less than SURE is told, too.
     """
 
     name = "defects-measures"
     version = DEFECTS_VERSION
 
-    def __init__(self, names: Collection[str] | None = None) -> None:
+    def __init__(self, names: Collection[str] | None = None, *, unsure: bool = False) -> None:
+        self._least = 0.0 if unsure else SURE
         self._finders = [finder for name, finder in FINDERS.items() if names is None or name in names]
 
     def detect(self, audio: Audio, facts: Facts) -> list[Event]:
@@ -117,7 +123,7 @@ class Measures:
             block = np.ascontiguousarray(block.T, np.float32).T  # planes in memory, once for all
             for meter in meters:
                 meter.add(block)
-        found = [event for meter in meters for event in meter.result()]
+        found = [event for meter in meters for event in meter.result() if event.score >= self._least]
         return sorted(unexplained(found + damage(facts, audio.frames / audio.sample_rate_hz)), key=order)
 
 

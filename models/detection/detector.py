@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from models.apply import Outputs, apply
 from models.audio import converted, converted_frames
 from models.card import Label, ModelError, pretrained, read_card
-from models.defects import BLOCK_S, Audio, Facts, Measures, check_measures
+from models.defects import BLOCK_S, SURE, Audio, Facts, Measures, check_measures
 from models.events import IMPULSIVE, Event, Fusion, fuse, merged, peaks
 from models.model import Model
 from models.windows import FloatArray
 
 NEAR_S = 0.05  #: between what a measure and the network tell of the same
+WITNESS = 0.2  #: the network's score within an event that a measure is unsure of, for it to be told
+STATIC = 0.83  #: and its score of digital noise, from which on that is what it is
 ALIKE = {"noise_burst", "digital_noise"}  #: classes that sound alike: where a measure tells one, no network tells one
 
 
@@ -75,10 +77,27 @@ class NetworkDetector:
 def joined(outputs: Outputs, audio: Audio, facts: Facts) -> list[Event]:
     """The network's events, those of the measures that its card names, and what the decoder says."""
     names = {label.name: label.measure for label in outputs.card.labels if label.measure}
-    measured = Measures(set(names.values())).detect(audio, facts)
+    measured = Measures(set(names.values()), unsure=True).detect(audio, facts)
+    measured = [event for event in measured if witnessed(event, outputs)]
     # What a decoder refused is evidence, whoever settles the class.
     kept = [event for event in measured if event.name in names or event.name == "codec_damage"]
     return merged([*kept, *beyond(kept, events_of(outputs))])
+
+
+def witnessed(event: Event, outputs: Outputs) -> bool:
+    """Whether an event of a measure stands: the measure is sure, or the network hears its like, if but faintly.
+
+    What the network takes for digital noise, and is surer of, is no burst of noise.
+    """
+    card = outputs.card
+    hop_s = (card.frame_hop_samples or 1) / card.sample_rate_hz
+    first, last = (int((at_s - outputs.first_frame_s) / hop_s) for at_s in (event.start_s, event.end_s))
+    within = outputs.frames[card.output_of("frame_scores").name][max(first, 0) : last + 1]
+    heard = {label.name: float(within[:, n].max(initial=0.0)) for n, label in enumerate(card.labels)}
+    own, static = heard.get(event.name, 0.0), heard.get("digital_noise", 0.0)
+    if event.name != "noise_burst":
+        return event.score >= SURE or own > WITNESS
+    return static <= max(own, event.score, STATIC) and (event.score >= SURE or max(own, static) > WITNESS)
 
 
 def beyond(measured: Sequence[Event], heard: Iterable[Event]) -> list[Event]:
