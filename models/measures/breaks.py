@@ -28,7 +28,7 @@ from models.measures.prediction import hann
 RATE_HZ = 2756
 ORDER, ROW_S, FITTED_ROWS = 32, 0.06, 2
 FAILS_S, USUAL_S = 0.0035, 0.010  # beyond a place, and on the side that is foreseen
-BREAK = 4.5  # of the errors, over what is usual
+BREAK = 6.0  # of the errors, over what is usual
 APART_S = 0.02  # of two breaks, the one that is less is none
 HALF_TAPS = 4  # of the filter, in steps
 _APART = np.abs(np.subtract.outer(np.arange(ORDER), np.arange(ORDER)))
