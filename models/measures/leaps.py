@@ -40,7 +40,8 @@ def leaping(heights: Array, hop: int, core: slice, least: float = LEAP) -> list[
     first, stop = max(0, core.start // hop - BESIDE_HOPS), min(rows, core.stop // hop + BESIDE_HOPS + 1)
     count = stop - first
     tops = np.zeros(count + 2 * BESIDE_HOPS, np.float32)  # with nothing beyond both ends
-    heights[first * hop : stop * hop].reshape(count, hop).max(axis=1, out=tops[BESIDE_HOPS:-BESIDE_HOPS])
+    columns = np.ascontiguousarray(heights[first * hop : stop * hop].reshape(count, hop).T)  # far faster than by rows
+    columns.max(axis=0, out=tops[BESIDE_HOPS:-BESIDE_HOPS])
     highest = maximum_filter1d(tops, 2 * half + 1)[half:]  # of what follows each hop
     beside = np.maximum(highest[:count], highest[BESIDE_HOPS + 2 :][:count])
     leap = np.flatnonzero(tops[BESIDE_HOPS:-BESIDE_HOPS] > least * beside)
