@@ -5,7 +5,8 @@ wrong, but right again once what came later is divided by g: one number must the
 residual. No sound does that: what begins or ends adds something, it does not multiply what is there. (The prediction is
 linear, so that 1 / g is a least-squares fit.) A step that all channels make is an edit or an effect, and none of a
 channel. It is a fault from the step to the one that takes it back, or to the end. What was coded lossily since has no
-steps left, and a channel that falls silent is told by models/measures/gaps.py.
+such steps left; of two channels, large ones are seen in their balance all the same (models/measures/balance.py), and
+smaller ones count there if they take another one back. A channel that falls silent is told by models/measures/gaps.py.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from models.events import Event
+from models.measures.balance import Balance
 from models.measures.blocks import Array, Samples, measured
 from models.measures.finding import Finder, decibels, rms
 from models.measures.leaps import BESIDE_HOPS, GUARD, hop_of, leaping, leaps
@@ -32,7 +34,8 @@ UNSURE = 0.1  # if another step takes it back
 LEAST_DB = 3.0
 GOES_ON = 2.0  # the residual of other channels is no farther out
 LEVELS_DB = 8.0  # by which levels beside a step may differ from what its gain says: music goes on meanwhile
-SAME_DB = 1.5  # a step that takes another one back
+SAME_DB, SAME_BALANCE_DB = 1.5, 3.0  # a step that takes another one back
+SAME_S = 0.1  # steps to the sample, and of the balance, so near are one
 FAINTEST = 10 ** (-66 / 20)
 #: Of windows that end further and further on, which samples lie behind the step.
 _IS_NEW = np.arange(ORDER + 1)[None, :] >= ORDER - np.arange(ORDER)[:, None]
@@ -42,6 +45,7 @@ class _Step(NamedTuple):
     frame: int
     gain: float
     sure: bool  # by itself; or only if another one takes it back
+    exact: bool = True  # to the sample; or of the balance
 
 
 class StepFinder(Finder):
@@ -56,10 +60,13 @@ class StepFinder(Finder):
         needed = SIDE + 2 * BESIDE_HOPS * self._hop
         self.context -= max(0, self.context - needed) // self._hop * self._hop  # at high rates it is far too long
         self._steps: list[list[_Step]] = [[] for _ in range(channels)]
+        self._balance = Balance(sample_rate_hz) if channels == 2 else None
 
     def _look(self, planes: Samples, core: slice, at: int) -> None:
         if self.channels < 2:
             return
+        if self._balance:
+            self._balance.add(planes[:, core])
         places = [leaping(leaps(wave[None], BENDS), self._hop, core, LEAP) for wave in planes]
         alone = [
             (channel, place)
@@ -72,6 +79,10 @@ class StepFinder(Finder):
                 self._steps[channel].append(step._replace(frame=at + step.frame))
 
     def _close(self) -> None:
+        near = SAME_S * self.sample_rate_hz
+        for frame, channel, gain, sure in self._balance.result() if self._balance else ():
+            if all(abs(step.frame - frame) > near for step in self._steps[channel]):
+                self._steps[channel].append(_Step(frame, gain, sure, exact=False))
         for channel, steps in enumerate(self._steps):
             left = sorted(steps)
             while left:
@@ -84,13 +95,13 @@ class StepFinder(Finder):
 
     def _fault(self, start: int, end: int, channel: int, gain: float) -> None:
         turned = "is turned in polarity" if gain < 0 else "steps"
-        words = f"the channel {turned}, by {decibels(abs(gain)):+.0f} dB, from one sample to the next"
+        words = f"the channel {turned}, by {decibels(abs(gain)):+.0f} dB, at once"
         self.tell(start, end, channel, 0.95, words)
 
 
 def _takes_back(one: _Step, other: _Step) -> bool:
     gain = one.gain * other.gain
-    return gain > 0 and abs(decibels(gain)) < SAME_DB
+    return gain > 0 and abs(decibels(gain)) < (SAME_DB if one.exact and other.exact else SAME_BALANCE_DB)
 
 
 def _steps(planes: Samples, places: list[tuple[int, int]]) -> list[tuple[int, _Step]]:
