@@ -13,6 +13,7 @@ import dataclasses
 import json
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import traceback
@@ -174,20 +175,30 @@ def judge_samples(scratch: Scratch, policy: Policy, detector: Detector) -> tuple
 
 
 def _opened(file: str, decoder: DecoderProcess) -> Scratch:
-    """The samples of `file`, or of what comes by standard input: decoders seek, so that is written down first."""
-    if file != STDIN:
-        return decoder.decode(os.path.abspath(os.path.expanduser(file)))
-    if sys.stdin is None:
+    """The samples of `file`; decoders seek, so what comes by standard input or another pipe is written down first."""
+    path = os.path.abspath(os.path.expanduser(file))
+    if file != STDIN and not _is_pipe(path):
+        return decoder.decode(path)
+    if file == STDIN and sys.stdin is None:
         raise MisuseError("`-` is given, but standard input is closed", "give a file by its name, or pipe one in")
     try:
-        with tempfile.NamedTemporaryFile(prefix="songscan-stdin-") as copy:
-            shutil.copyfileobj(sys.stdin.buffer, copy)
+        with tempfile.NamedTemporaryFile(prefix="songscan-pipe-") as copy:
+            with contextlib.nullcontext(sys.stdin.buffer) if file == STDIN else open(path, "rb") as stream:
+                shutil.copyfileobj(stream, copy)
             copy.flush()
             return decoder.decode(copy.name)
     except OSError as error:
         raise RunError(
-            f"standard input cannot be kept in {tempfile.gettempdir()}: {error.strerror}", "TMPDIR names another folder"
+            f"what comes by a pipe cannot be kept in {tempfile.gettempdir()}: {error.strerror}",
+            "TMPDIR names another folder",
         ) from error
+
+
+def _is_pipe(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except OSError:
+        return False  # the decoder says why
 
 
 def words(judgement: Judgement) -> str:

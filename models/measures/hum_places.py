@@ -51,6 +51,9 @@ PROOFS = (
 )
 
 
+SURE, LESS_SURE, FEWEST_SURE = 0.95, 0.85, 3  # scores, and the windows that the better one takes
+
+
 class _Stretch(NamedTuple):
     first: int  # windows
     stop: int
@@ -180,7 +183,7 @@ class HumFinder(HumSpectra[tuple[Event, ...]]):
         duration_s = self.frames / self.sample_rate_hz
         end_s = (middle + after + 2) * FRAME_HOP_S if middle + after < last else duration_s
         words = f"{hum.frequency_hz:.2f} Hz and harmonics at {hum.level_dbfs:.0f} dBFS"
-        return Event(self.name, start_s, end_s, None, 0.95, words)
+        return Event(self.name, start_s, end_s, None, SURE if stop - first >= FEWEST_SURE else LESS_SURE, words)
 
     def _amplitudes_of(self, hum: Hum, view: int, first: int) -> Array:
         """Of its lines in the frames from `first` on, [frames, lines]."""

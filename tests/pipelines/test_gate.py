@@ -66,6 +66,7 @@ def test_standard_input_is_judged_and_a_policy_of_ones_own(files, tmp_path):
     strict.write_text("[defects.dropout]\ncount = 1\n")
     assert gate("--policy", lenient, "-", stdin=holed.read_bytes())[0] == 0
     assert gate("--policy", strict, "-", stdin=holed.read_bytes())[0] == 1
+    assert gate("--policy", strict, "/dev/stdin", stdin=holed.read_bytes())[0] == 1  # as any other pipe
     assert gate("--policy", strict, clean)[0] == 0
     halved = signals.music(4.0, RATE)
     halved[2 * RATE :, 1] = 0  # which the measure of gaps tells, though another one settles the class
