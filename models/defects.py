@@ -43,9 +43,9 @@ EXPLAINED = (
     ("concealment", 0.0, ("codec_damage",)),  # by the decoder itself
     ("skip", 0.05, ("stutter", "concealment", "dropout", "codec_damage", "channel_fault")),  # whose joints are cuts
     ("noise_burst", 0.05, ("digital_noise", "dropout", "concealment", "stutter", "codec_damage")),
-    ("click", 0.005, ("skip",)),
     ("channel_fault", 0.005, ("dropout", "stutter", "concealment", "codec_damage", "skip")),
 )
+RIVALS_S, AS_SURE = 0.005, 0.05  # a click at a cut, or a click that looks like one: the less sure is dropped
 FINDERS: dict[str, type[Meter[tuple[Event, ...]]]] = {
     "gaps": GapFinder,
     "clipping": ClippingFinder,
@@ -156,10 +156,19 @@ def unexplained(events: list[Event]) -> list[Event]:
     >>> [event.start_s for event in unexplained(told)]
     [1.0, 2.01]
     """
+    rivals = {"click": [e for e in events if e.name == "skip"], "skip": [e for e in events if e.name == "click"]}
+    events = [event for event in events if not any(_loses(event, other) for other in rivals.get(event.name, ()))]
     for name, near_s, others in EXPLAINED:
         by = [event for event in events if event.name in others]
         events = [event for event in events if event.name != name or not any(_beside(event, o, near_s) for o in by)]
     return events
+
+
+def _loses(one: Event, other: Event) -> bool:
+    """Whether a click is told where a skip is, its rival, and is less sure; or the other way round, or as sure."""
+    lead = other.score - one.score
+    less_sure = lead > AS_SURE if one.name == "click" else lead >= -AS_SURE
+    return less_sure and abs(one.start_s - other.start_s) <= RIVALS_S
 
 
 def _beside(one: Event, other: Event, near_s: float) -> bool:

@@ -45,7 +45,7 @@ class Bounds(NamedTuple):
     rings: float  #: is the most that it may ring on, alone, without others beside it that ring
 
 
-WIDE_BAND = Bounds(12.0, 2.0, 0.3, 1.7)
+WIDE_BAND = Bounds(12.0, 2.0, 0.35, 1.7)
 NARROW_BAND = Bounds(20.0, 2.0, 0.15, 1.0)
 NARROW_BELOW_HZ = 32_000
 IMPULSE_FAR_OUT, IMPULSE_OVER_MUSIC, IMPULSE_EXPLAINS = 10.0, 1.5, 0.9

@@ -1,12 +1,12 @@
 """Gaps that nobody played: silence or a held value that begins and ends within a millisecond, amid sound.
 
 Sound decays: an instrument or a room takes far longer than a millisecond to fall by 40 dB, and so does a gate's
-release. A gap begins where the level falls below 1 % of that of the 20 ms before, from 30 % or more, within a
+release. A gap begins where the level falls below 3 % of that of the 20 ms before, from 30 % or more, within a
 millisecond, and ends as abruptly, with sound that lasts on both sides: silence between clicks or claps is none, and
 neither is what lies between the steps of a wave of few bits. Rests that come in time are those of a gate that somebody
-set. A held value is the same sample again for 2 ms or more, away from the crests (those
-are clipping) and not again and again (that is a synthesiser's waveform). What one channel lacks for a second while
-another goes on is a fault of the channel; a hard stop that nothing follows is an edge cut off.
+set. A held value is the same sample again for 2 ms or more, away from the crests (those are clipping) and not again and
+again (that is a synthesiser's waveform). What one channel lacks for a second while another goes on is a fault of the
+channel; a hard stop that nothing follows is an edge cut off.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ SHORTEST_FRAMES = 3  # whole frames of a gap of 2 ms
 SHORTEST_HELD_S = 0.002
 LONGEST_S = 10.0  # longer ones are silence between pieces
 FAINTEST = 10 ** (-50 / 20)  # of the sound before and after
-HARD, QUIET, RESUMED = 0.1, 0.01, 0.03  # of the level before
+HARD, QUIET, RESUMED = 0.1, 0.03, 0.08  # of the level before
 SUDDEN = 0.3  # of the level before, in the last millisecond: a fade of 8 ms has less
 SUSTAINED = 0.7  # of the frames before and after in which there is sound: a click in silence has no gap behind it
 FAINT, FAINT_S = 10 ** (-38 / 20), 0.02  # what is softer and shorter is a sound's own crumbling at coarse steps
 STEPPED = 0.2  # of the samples before and after that are as the one before: a wave in steps holds values itself
-MUSICAL_S, MUSICAL_APART_S = 0.05, 2.0  # rests of gated drums, that come in time
+MUSICAL_S, MUSICAL_APART_S = 0.05, 3.0  # rests of gated drums, that come in time, at the most once a bar
 CHANNEL_FAULT_S = 1.0
 MOST_HELD_PER_S = 3
 
@@ -160,7 +160,8 @@ class GapFinder(Finder):
     def _joined(self, events: Sequence[Event]) -> list[Event]:
         found = super()._joined(events)
         rests = [event for event in found if event.name == self.name and event.end_s - event.start_s >= MUSICAL_S]
-        musical = in_rhythm(np.array([event.end_s for event in rests]), apart_s=MUSICAL_APART_S)
+        edges_s = np.array([(event.start_s, event.end_s) for event in rests]).reshape(-1, 2).T
+        musical = np.any([in_rhythm(moments_s, apart_s=MUSICAL_APART_S) for moments_s in edges_s], axis=0)
         played = {event for event, in_time in zip(rests, musical, strict=True) if in_time}
         return [event for event in found if event not in played]
 
