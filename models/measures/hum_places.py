@@ -51,6 +51,7 @@ PROOFS = (
 )
 
 
+SOFTEST_DB = 37.0  # below the recording, of hum: softer lines are in any instrument's samples
 SURE, LESS_SURE, FEWEST_SURE = 0.95, 0.85, 3  # scores, and the windows that the better one takes
 
 
@@ -98,9 +99,12 @@ class HumFinder(HumSpectra[tuple[Event, ...]]):
         self._windows = 0
         self._frames: list[dict[int, Array]] = []  # by mains: amplitudes [views, harmonics]
         self._found: list[_Stretch] = []
+        self._energy, self._counted = 0.0, 0  # of the recording below 1 kHz: sum of squares, and samples
 
     def _take(self, slow: Samples) -> None:
         self._frame(slow, self._windows * FRAMES)
+        new = slow[:, slow.shape[1] // 2 :] if self._windows else slow
+        self._energy, self._counted = self._energy + float(np.vdot(new, new)), self._counted + new.size
         self._windows += 1
         super()._take(slow)
 
@@ -165,7 +169,9 @@ class HumFinder(HumSpectra[tuple[Event, ...]]):
     def _conclude(self) -> tuple[Event, ...]:
         self._frame(self._slow, self._windows * FRAMES)
         events: list[Event] = []
-        for stretch in sorted(self._found, key=lambda stretch: -stretch.hum.prominence_db):
+        least_dbfs = 10 * np.log10(self._energy / max(self._counted, 1) + 1e-12) - SOFTEST_DB
+        found = [stretch for stretch in self._found if stretch.hum.level_dbfs >= least_dbfs]
+        for stretch in sorted(found, key=lambda stretch: -stretch.hum.prominence_db):
             start_s, end_s = stretch.first * HOP_S, (stretch.stop + 1) * HOP_S
             if not any(event.start_s <= start_s and end_s <= event.end_s for event in events):
                 events.append(self._event(stretch))

@@ -21,7 +21,7 @@ from models.events import Event, merged, order, runs_of
 from models.measures.blocks import Array, Meter, Samples, measured, within_float32
 from models.measures.partials import NONE, STEP_CENTS, Partials
 from models.measures.speed_path import LAG, Evidence, speed_evidence
-from models.measures.tuning import Detuned, detuned
+from models.measures.tuning import SURE_CENTS, Detuned, detuned
 
 SPAN_S, CORE_S = 120.0, 100.0  # that are looked at together, and in whose middle stretches may begin
 AWAY = 2  # steps from the own speed
@@ -33,6 +33,7 @@ SWING_CHANGE, SWING_FIT = 50.0, 0.8  # of what moves all the time, and less exac
 TEMPERED_CENTS, TEMPERED_SHARE = 8, 0.6  # off whole semitones; of the frames that are so
 ONE_SEMITONE_FIT = 2.2  # from which on one semitone is told; two and more are music
 BESIDE_S, LEAST_BESIDE = 0.4, 0.3  # at the own speed, before and after a stretch
+SURE, LESS_SURE = 0.93, 0.85  # scores of what is tuned otherwise
 SERIES_SHARE, SERIES_DB, SERIES_HZ = 0.9, 40.0, 3000.0
 
 
@@ -94,7 +95,8 @@ class SpeedFinder(Meter[tuple[Event, ...]]):
         told = [self._event(stretch) for stretch in self._stretches if is_wrong(stretch)]
         for first, stop, cents in self._detuned:
             words = f"all is tuned {abs(cents):.0f} cents {'higher' if cents > 0 else 'lower'} than before and after"
-            told.append(Event(self.name, *self._times_s(first, stop), None, 0.93, words))
+            score = SURE if abs(cents) >= SURE_CENTS else LESS_SURE
+            told.append(Event(self.name, *self._times_s(first, stop), None, score, words))
         return tuple(merged(sorted(told, key=order)))
 
     def _times_s(self, first: int, stop: int) -> tuple[float, float]:

@@ -25,7 +25,7 @@ CELLS = 40  # of the circle, among which the recording's own tuning is the one w
 SPREAD_CELLS, NEAR = 1.2, 0.12  # of what counts for a cell; as a share of the circle, for its exact place
 CLEAR, SURELY_CLEAR = 0.4, 0.5  # length of the mean vector, 1 if all partials agree
 AS_CLEAR = 0.75  # as what is beside it; and what is beside it, as CLEAR
-LEAST_CENTS, SURE_CENTS = 14.0, 20.0  # of what is surely clear, and of all else
+LEAST_CENTS, SURE_CENTS = 18.0, 25.0  # of what is surely clear, and of all else
 BESIDE_CENTS = 7.0  # off the recording's own tuning
 
 

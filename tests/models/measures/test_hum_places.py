@@ -25,7 +25,7 @@ def test_hum_of_one_channel_is_found_beneath_a_bass_in_the_middle_and_within_nin
     wave += np.random.default_rng(2).normal(0, 0.001, wave.shape).astype(np.float32)
     assert hum_places(wave, RATE) == ()
     t = np.arange(9 * RATE) / RATE
-    mains = sum(0.002 / n * np.sin(2 * np.pi * 60.03 * n * t) for n in (1, 2, 3))
+    mains = sum(0.003 / n * np.sin(2 * np.pi * 60.03 * n * t) for n in (1, 2, 3))
     wave[8 * RATE : 17 * RATE, 1] += mains.astype(np.float32)
     hum = only(hum_places(wave, RATE))
     assert (hum.start_s, hum.end_s) == (pytest.approx(8, abs=1), pytest.approx(17, abs=1))
