@@ -107,7 +107,7 @@ def _predictors(windows: Array) -> Array:
     spectra = rfft(windows, fast)
     lags = irfft(spectra.real**2 + spectra.imag**2, fast)[:, : ORDER + 1]
     lags[:, 0] = lags[:, 0] * (1 + 1e-7) + 1e-9
-    weights = np.ones_like(lags)
+    weights = np.ones(lags.shape)
     for filter_, known, matrix in zip(weights, lags, lags[:, _APART], strict=True):
         filter_[1:] = -dposv(matrix.T, known[1:])[1]  # symmetric: as it lies in memory
     return weights
