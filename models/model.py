@@ -100,7 +100,8 @@ class Model(abc.ABC):
     def feeds(self, windows: FloatArray) -> Tensors:
         """The inputs of a call for at most as many windows as fit into one."""
         # Filled up with what is there: a model that cannot stand silence is not to see any of our making.
-        filled = np.concatenate([windows, np.repeat(windows[-1:], self._size(len(windows)) - len(windows), axis=0)])
+        lacking = self._size(len(windows)) - len(windows)
+        filled = np.concatenate([windows, np.repeat(windows[-1:], lacking, axis=0)]) if lacking else windows
         return {tensor.name: _feed(tensor, filled, self.inputs[tensor.name]) for tensor in self.card.inputs}
 
     def try_out(self) -> None:
@@ -154,7 +155,7 @@ def _feed(tensor: Input, windows: FloatArray, spec: Any) -> npt.NDArray[Any]:
         axes = axes * np.float32(tensor.scale)
     if spec.dtype.is_integer:
         axes = np.clip(np.rint(axes), spec.dtype.min, spec.dtype.max)
-    return axes.astype(spec.dtype.as_numpy_dtype)
+    return axes.astype(spec.dtype.as_numpy_dtype, copy=False)
 
 
 def _read(card: ModelCard, output: Output, value: npt.NDArray[Any], batch: int) -> FloatArray:

@@ -101,19 +101,21 @@ def tops(values: Array, reach: int, least: float) -> Array:
     return np.asarray(places[beside.argmax(axis=1) == reach])
 
 
-def paired(cells: Cells, channel: int, stops: Array) -> Iterator[Pair]:
-    """The rises that go best with the falls at `stops`."""
-    starts = tops(edges(cells.rise), 1, LEAST_RISE_DB)
-    length = stops[:, None] - starts - 1
-    which, begun = np.nonzero((length >= SHORTEST) & (length < LONGEST))
+def paired(cells: Cells, of: Array, stops: Array) -> Iterator[Pair]:
+    """The rises that go best with the falls at `stops`, in order, of the channels `of`."""
+    first = max(0, int(stops[0]) - LONGEST - 1)  # no rise before it is near enough to any of them
+    starts = [tops(rise, 1, LEAST_RISE_DB) + first for rise in edges(cells.rise[:, first : stops[-1]])]
+    own = np.repeat(np.arange(len(starts)), [len(places) for places in starts])
+    length = stops[:, None] - np.concatenate(starts) - 1
+    which, begun = np.nonzero((length >= SHORTEST) & (length < LONGEST) & (of[:, None] == own))
     if not len(which):
         return
-    start, stop, length = starts[begun], stops[which], length[which, begun]
-    sums = np.cumsum(cells.level[: stops[-1]], axis=0, dtype=np.float64)
-    inside = (sums[stop - 1] - sums[start]) / length[:, None]
-    before, after = cells.before[start], cells.after[stop]
+    channel, start, stop, length = of[which], np.concatenate(starts)[begun], stops[which], length[which, begun]
+    sums = np.cumsum(cells.level[:, first : stops[-1]].astype(np.float64), axis=1)
+    inside = (sums[channel, stop - 1 - first] - sums[channel, start - first]) / length[:, None]
+    before, after = cells.before[channel, start], cells.after[channel, stop]
     above = inside - np.maximum(before, after)
-    rise = np.minimum(np.minimum(cells.rise[start], -cells.rise[stop]), above)
+    rise = np.minimum(np.minimum(cells.rise[channel, start], -cells.rise[channel, stop]), above)
     bands = (rise > STEP_DB) & (np.abs(before - after) < UNLIKE_DB)
     rise = np.where(bands, np.minimum(rise, MOST_DB), 0)
     totals = rise.sum(axis=1)
@@ -122,10 +124,11 @@ def paired(cells: Cells, channel: int, stops: Array) -> Iterator[Pair]:
     best = best[np.lexsort((-totals[best], which[best]))]
     best = best[np.arange(len(best)) - np.searchsorted(which[best], which[best]) < MOST_PAIRED]
     for one in best.tolist():
-        within = cells.level[start[one] + 1 : stop[one]] > after[one] + ABOVE_DB
+        within = cells.level[channel[one], start[one] + 1 : stop[one]] > after[one] + ABOVE_DB
         own = bands[one] & (np.count_nonzero(within, axis=0) > FILLED * length[one])
         if np.count_nonzero(own) >= FEWEST and rise[one, own].sum() > LEAST_DB:
-            yield Pair(channel, int(start[one]), int(stop[one]), own, inside[one], before[one], after[one])
+            place = int(channel[one]), int(start[one]), int(stop[one])
+            yield Pair(*place, own, inside[one], before[one], after[one])
 
 
 def decibels_of(power: Array) -> Array:

@@ -25,32 +25,44 @@ LFE = 3  # place of the low-frequency channel in the standard layouts of 6 to 8 
 
 
 class Blocks:
-    """Cuts a stream into planes [channels, size_samples]; a yielded plane is valid until the next one is asked for."""
+    """Cuts a stream into planes [channels, size_samples]; a yielded plane is valid until the next one is asked for.
 
-    def __init__(self, size_samples: int, channels: int, in_one_piece: bool = True) -> None:
+    Args:
+        before: samples that each of them begins with beyond its size, of those that came before, as far as there are.
+    """
+
+    def __init__(self, size_samples: int, channels: int, in_one_piece: bool = True, before: int = 0) -> None:
         self._in_one_piece = in_one_piece
-        self._kept = np.empty((channels, size_samples), np.float32)
-        self._filled = 0
+        self._size, self._before = size_samples, before
+        self._kept = np.empty((channels, before + size_samples), np.float32)
+        self._old = self._filled = 0  # of what is kept: what came in an earlier block, and all
 
     def push(self, planes: Samples) -> Iterator[Samples]:
         """The full blocks that `planes` [channels, frames] completes; what is left over waits for the next call."""
-        size, at = self._kept.shape[1], 0
+        at, size = 0, self._size
         while at < planes.shape[1]:
-            if self._filled == 0 and planes.shape[1] - at >= size:
-                part = planes[:, at : at + size]
+            if self._filled == self._old <= at and planes.shape[1] - at >= size:
+                part = planes[:, at - self._old : at + size]
                 is_as_wanted = part.strides[1] == part.itemsize and not self._in_one_piece
                 yield part if is_as_wanted else np.ascontiguousarray(part)  # no copy where it is planes already
                 at += size
+                self._keep(part, copied=planes.shape[1] - at < size)
                 continue
-            taken = min(size - self._filled, planes.shape[1] - at)
+            taken = min(self._old + size - self._filled, planes.shape[1] - at)
             self._kept[:, self._filled : self._filled + taken] = planes[:, at : at + taken]
             self._filled, at = self._filled + taken, at + taken
-            if self._filled == size:
-                self._filled = 0
-                yield self._kept
+            if self._filled == self._old + size:
+                yield self._kept[:, : self._filled]
+                self._keep(self._kept[:, : self._filled])
+
+    def _keep(self, block: Samples, *, copied: bool = True) -> None:
+        """Has the next block begin with the end of this one; where that is at hand, it is not `copied`."""
+        self._old = self._filled = min(self._before, block.shape[1])
+        if copied and self._old:
+            self._kept[:, : self._old] = block[:, -self._old :]
 
     def rest(self) -> Samples:
-        """What has not made a full block: [channels, fewer than size_samples]."""
+        """What has not made a full block, and what is before it: [channels, frames]."""
         return self._kept[:, : self._filled]
 
 
@@ -63,7 +75,9 @@ class Meter(ABC, Generic[Value]):
 
     in_one_piece: ClassVar[bool] = True  #: whether arithmetic takes all channels of a block as one row of numbers
 
-    def __init__(self, sample_rate_hz: int, channels: int, *, block_samples: int | None = None) -> None:
+    def __init__(
+        self, sample_rate_hz: int, channels: int, *, block_samples: int | None = None, before: int = 0
+    ) -> None:
         if not LOWEST_RATE_HZ <= sample_rate_hz <= HIGHEST_RATE_HZ:
             raise ValueError(f"sample rate {sample_rate_hz} Hz is outside 8000..192000; is it in kHz?")
         if not 1 <= channels <= MOST_CHANNELS:
@@ -71,7 +85,7 @@ class Meter(ABC, Generic[Value]):
         self.sample_rate_hz = sample_rate_hz
         self.channels = channels
         self.frames = 0
-        self._blocks = Blocks(block_samples or sample_rate_hz, channels, self.in_one_piece)
+        self._blocks = Blocks(block_samples or sample_rate_hz, channels, self.in_one_piece, before)
         self._concluded: list[Value] = []
 
     def add(self, block: Samples) -> None:
@@ -95,7 +109,7 @@ class Meter(ABC, Generic[Value]):
 
     @abstractmethod
     def _fold(self, planes: Samples) -> None:
-        """Takes a block [channels, frames]; all but the last are of one size."""
+        """Takes a block [channels, frames]; all but the last are of one size, after what they have from before."""
 
     @abstractmethod
     def _conclude(self) -> Value:

@@ -16,7 +16,7 @@ from functools import cache
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.fft import next_fast_len
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.linalg.lapack import dposv
 from scipy.ndimage import maximum_filter1d
 from scipy.signal import firwin
@@ -82,11 +82,11 @@ def _fails(wave: Array, first: int, rows: int, row: int, rate_hz: float) -> Arra
     lead, long = usual + ORDER, row + 2 * (usual + ORDER)
     windows = sliding_window_view(wave[first - size :], size)[::row][: rows + FITTED_ROWS + 1]
     fast = next_fast_len(long, real=True)
-    filters = np.fft.rfft(_predictors(windows * hann(size)), fast)
-    known = np.fft.rfft(sliding_window_view(wave[first - lead :], long)[::row][:rows], fast)
-    ahead = np.fft.irfft(known * filters[:rows], fast)[:, ORDER:long]
+    filters = rfft(_predictors(windows * hann(size)), fast)
+    known = rfft(sliding_window_view(wave[first - lead :], long)[::row][:rows], fast)
+    ahead = irfft(known * filters[:rows], fast)[:, ORDER:long]
     # From behind, the first frame that is beyond a place is the last one before it.
-    behind = np.fft.irfft(known * filters[FITTED_ROWS + 1 :].conj(), fast)[:, long - ORDER - 2 :: -1]
+    behind = irfft(known * filters[FITTED_ROWS + 1 :].conj(), fast)[:, long - ORDER - 2 :: -1]
     ratios = [_leap(error, usual, beyond, row) for error in (ahead, behind)]
     ratios[1] = ratios[1][:, ::-1]
     return np.asarray(np.sqrt(np.minimum(*ratios) * np.sqrt(ratios[0] * ratios[1])).ravel())
@@ -104,10 +104,10 @@ def _leap(error: Array, usual: int, beyond: int, row: int) -> Array:
 def _predictors(windows: Array) -> Array:
     """Prediction error filters [rows, ORDER + 1] of windows [rows, frames]."""
     fast = next_fast_len(windows.shape[1] + ORDER, real=True)
-    spectra = np.fft.rfft(windows, fast)
-    lags = np.fft.irfft(spectra.real**2 + spectra.imag**2, fast)[:, : ORDER + 1]
+    spectra = rfft(windows, fast)
+    lags = irfft(spectra.real**2 + spectra.imag**2, fast)[:, : ORDER + 1]
     lags[:, 0] = lags[:, 0] * (1 + 1e-7) + 1e-9
-    weights = np.ones_like(lags)
+    weights = np.ones(lags.shape)
     for filter_, known, matrix in zip(weights, lags, lags[:, _APART], strict=True):
         filter_[1:] = -dposv(matrix.T, known[1:])[1]  # symmetric: as it lies in memory
     return weights

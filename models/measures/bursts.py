@@ -14,6 +14,7 @@ another witness (models/detection/detector.py). Below 32 kHz a singer's sibilant
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -113,20 +114,17 @@ class BurstFinder(Finder):
         """Rises and falls, of those that end from cell `first` on; the last ones are left for later."""
         falls = edges(-self._cells.rise[:, first - REACH :])
         stops = tops(falls.max(axis=0), REACH, LEAST_DB) + first - REACH
-        of = falls.argmax(axis=0)[stops - first + REACH]
-        for channel in np.unique(of).tolist():
-            cells = Cells(*(values[channel] for values in self._cells))
-            yield from paired(cells, channel, stops[of == channel])
+        return paired(self._cells, falls.argmax(axis=0)[stops - first + REACH], stops) if len(stops) else iter(())
 
     def _weigh(self, pair: Pair, planes: Samples, at: int) -> None:
         """Notes the pair, of `planes` that begin at frame `at`, if it may be a burst."""
-        odds, best = self._odds(pair), float(WEIGHTS[0] * np.log(TONAL[0]))
+        odds, best = self._odds(pair), float(WEIGHTS[0]) * math.log(TONAL[0])
         if odds + best < LEAST_ODDS or len(self._noise) >= MOST_EVENTS:
             return
         start, stop = (round((self._first + cell + 0.5) * self._size) for cell in (pair.start, pair.stop))
         wave = planes[pair.channel, max(start - at, 0) : stop - at]
         tonal = self._tonality.of(wave, pair.bands)
-        odds += min(float(WEIGHTS[0] * np.log(max(tonal, 1.0))), best)
+        odds += min(float(WEIGHTS[0]) * math.log(max(tonal, 1.0)), best)
         if odds > LEAST_ODDS and tonal < TONAL[1] and not _is_even(wave):
             rise = float((pair.inside - pair.outside)[pair.bands].mean())
             channel = None if self._rises(pair).min() > SHARED * rise else pair.channel
@@ -169,20 +167,21 @@ class BurstFinder(Finder):
 
 def _evidence(pair: Pair, levels: Array, spread: Array) -> float:
     """What speaks for noise, but for its being unforeseeable, of `levels` [cells, bands] within; -inf for none."""
-    levels, spread = levels[:, pair.bands], spread[pair.bands]
-    mean = levels @ spread**-2 / np.sum(spread**-2)
-    left = (levels - levels.mean(axis=0) - (mean - mean.mean())[:, None]) / spread
-    varies = float(np.sqrt(np.mean(left**2) * len(spread) / (len(spread) - 1)))
-    half = len(mean) // 2
-    swells = float(mean[half:].mean() - mean[:half].mean())
+    own, spread = levels[:, pair.bands] - pair.inside[pair.bands], spread[pair.bands]  # inside is their mean
+    weights, cells = spread**-2, len(levels)
+    mean = own @ (weights / weights.sum())
+    left = ((own - mean[:, None]) / spread).ravel()
+    varies = math.sqrt(float(left @ left) / (cells * (len(spread) - 1)))
+    half = cells // 2
+    swells = float(mean[half:].sum() / (cells - half) - mean[:half].sum() / half)
     if varies > SPREAD or not SWELL_DB[0] < swells < SWELL_DB[1]:
-        return -np.inf
-    lost = float(np.min(pair.inside - np.minimum(pair.before, pair.after)))
+        return -math.inf
+    lost = float((pair.inside - np.minimum(pair.before, pair.after)).min())
     below = float(pair.inside.max() - pair.inside[pair.bands].max())
     highest = float((pair.inside - pair.outside)[pair.bands].max())
-    length = np.log(min(len(levels) + 1, LONG))
-    unlike = abs(np.log(max(varies, 1e-3) / USUAL))
-    found = unlike, min(swells, 0.0), np.clip(lost, -8, 2), min(below, 20.0), min(highest, 30.0), length
+    length = math.log(min(cells + 1, LONG))
+    unlike = abs(math.log(max(varies, 1e-3) / USUAL))
+    found = unlike, min(swells, 0.0), min(max(lost, -8), 2), min(below, 20.0), min(highest, 30.0), length
     return float(np.dot(WEIGHTS[1:], found))
 
 

@@ -27,16 +27,14 @@ class Finder(Meter[tuple[Event, ...]]):
     name: ClassVar[str]  #: the class of defects
     also: ClassVar[tuple[str, ...]] = ()  #: others that it tells from it
     context_s: ClassVar[float] = 0.1
-    in_one_piece = False  # it is copied into the room
+    in_one_piece = False
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
-        super().__init__(sample_rate_hz, channels)
         self.context = max(1, round(self.context_s * sample_rate_hz))
+        self._before = 2 * self.context
+        super().__init__(sample_rate_hz, channels, before=self._before)
         self.found: list[Event] = []
-        self._room = np.empty((channels, sample_rate_hz + 2 * self.context), np.float32)  # used again and again
-        self._held = self._room[:, :0]
-        self._held_at = 0  # the frame where it starts
-        self._looked = 0  # frames before that were in a core
+        self._came = self._looked = 0  # frames of the recording: in a block, in a core
 
     def tell(
         self, start: int, end: int, channel: int | None, score: float, words: str, *, name: str | None = None
@@ -48,24 +46,21 @@ class Finder(Meter[tuple[Event, ...]]):
             self.found.append(Event(name or self.name, start / rate, max(start, end) / rate, channel, score, words))
 
     def _fold(self, planes: Samples) -> None:
-        held = self._held.shape[1]
-        self._held = self._room[:, : held + planes.shape[1]]
-        self._held[:, held:] = planes
-        self._take(self._held_at + self._held.shape[1] - self.context)
+        at = max(0, self._came - self._before)
+        self._came = at + planes.shape[1]
+        self._take(planes, at, self._came - self.context)
 
-    def _take(self, until: int) -> None:
+    def _take(self, planes: Samples, at: int, until: int) -> None:
+        """Looks at all that is before frame `until` and was in no core, in `planes` that begin at frame `at`."""
         if until > self._looked:
-            core = slice(self._looked - self._held_at, until - self._held_at)
-            self._look(self._held, core, self._held_at)
+            first = max(at, self._looked - self.context)
+            core = slice(self._looked - first, until - first)
+            self._look(planes[:, first - at :], core, first)
             self._looked = until
-            keep_from = max(0, until - self.context - self._held_at)
-            kept = self._held[:, keep_from:]
-            self._held = self._room[:, : kept.shape[1]]
-            self._held[:] = kept
-            self._held_at += keep_from
 
     def _conclude(self) -> tuple[Event, ...]:
-        self._take(self._held_at + self._held.shape[1])
+        rest = self._blocks.rest()
+        self._take(rest, self.frames - rest.shape[1], self.frames)
         self._close()
         return tuple(self._joined(self.found))
 

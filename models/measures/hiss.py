@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.fft import rfft
+from scipy.ndimage import minimum_filter1d
 
 from models.events import Event, merged, runs_of
 from models.measures.blocks import Array, Meter, Samples, measured, within_float32
@@ -63,8 +64,8 @@ class HissFinder(Meter[tuple[Event, ...]]):
         if planes.shape[1] < size:
             return
         frames = sliding_window_view(planes, size, axis=1)[:, :: self._hop]
-        spectra = rfft(frames * self._window, axis=2)[:, :, : self._bins[-1]]
-        powers = np.add.reduceat(spectra.real**2 + spectra.imag**2, self._bins[:-1], axis=2)
+        parts = rfft(frames * self._window, axis=2)[:, :, : self._bins[-1]].view(np.float32)  # real and imaginary
+        powers = np.add.reduceat(np.square(parts), 2 * self._bins[:-1], axis=2)
         self._levels.append((10 * np.log10(powers * self._density + 1e-14)).astype(np.float32))
 
     def _conclude(self) -> tuple[Event, ...]:
@@ -109,9 +110,7 @@ class HissFinder(Meter[tuple[Event, ...]]):
 
 def _softest(levels: Array, reach: int) -> Array:
     """The least of the `reach` moments around each, [frames, bands]."""
-    reach = min(reach, len(levels))
-    padded = np.pad(levels, ((reach // 2, reach - 1 - reach // 2), (0, 0)), mode="edge")
-    return np.asarray(sliding_window_view(padded, reach, axis=0).min(axis=2))
+    return np.asarray(minimum_filter1d(levels, min(reach, len(levels)), axis=0, mode="nearest"))
 
 
 def _between(stops: Array, middle: int) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -74,7 +75,7 @@ class HumSpectra(Meter[Value]):
 
     def _decimated(self, planes: Samples) -> Samples:
         """The block at the slow rate, in two steps: means of a few samples, then a filter that needs few taps."""
-        joined = np.concatenate([self._unboxed, planes], axis=1)
+        joined = np.concatenate([self._unboxed, planes], axis=1) if self._unboxed.size else planes
         whole = joined.shape[1] // self._boxcar * self._boxcar
         self._unboxed = joined[:, whole:].copy()
         means = joined[:, :whole].reshape(self.channels, -1, self._boxcar) @ self._mean
@@ -85,7 +86,7 @@ class HumSpectra(Meter[Value]):
         if np.einsum("cps,cps->p", parts, parts).min() <= DIGITAL_SILENCE * slow.size / 8:
             self._spectrum(None)  # hum pauses with the sound where silence was edited in
             return
-        self._spectrum(rfft((slow - slow.mean(1, keepdims=True)) * self._window, axis=1)[:, : self._bins])
+        self._spectrum(rfft(slow * self._window, axis=1)[:, : self._bins])  # an offset stays in the first two bins
 
     @abstractmethod
     def _spectrum(self, spectra: Array | None) -> None:
@@ -132,9 +133,16 @@ def series(still: Array, bin_hz: float, mains_hz: int) -> Hum | None:
 
 def series_of_each(still: Array, bin_hz: float, mains_hz: int) -> list[Hum | None]:
     """As `series`, of several spectra [n, bins] at once."""
-    lines = _lines(still, bin_hz, mains_hz)
+    peaks, levels = _peaks(still, bin_hz, mains_hz)
+    rows = np.flatnonzero(np.count_nonzero(_may_stand_out(levels), axis=1) > 1)
+    found: list[Hum | None] = [None] * len(still)
+    if not len(rows):
+        return found
+    lines = _lines(peaks[rows], levels[rows], bin_hz, mains_hz)
     enough = np.count_nonzero(lines.stands_out & lines.is_peak, axis=1) > 1
-    return [_series(_listed(lines, n), mains_hz) if some else None for n, some in enumerate(enough.tolist())]
+    for n in np.flatnonzero(enough).tolist():
+        found[rows[n]] = _series(_listed(lines, n), mains_hz)
+    return found
 
 
 def _series(peaks: list[_Line], mains_hz: int) -> Hum | None:
@@ -178,27 +186,55 @@ def _listed(lines: _Lines, n: int) -> list[_Line]:
     return [_Line(harmonic, *line[:-1]) for harmonic, line in enumerate(zip(*columns, strict=True), 1) if line[-1]]
 
 
-@np.errstate(divide="ignore", invalid="ignore")  # of a difference of channels that are the same, all is 0
-def _lines(still: Array, bin_hz: float, mains_hz: int) -> _Lines:
-    harmonics = np.arange(1, int(HIGHEST_HZ / mains_hz) + 1)
-    near_hz = mains_hz * harmonics
+@cache
+def _near(bin_hz: float, mains_hz: int) -> tuple[Array, Array]:
+    """Bins near the harmonics, [harmonics, n]; and whether they are so near that the mains' line may be there."""
+    near_hz = mains_hz * _harmonics(mains_hz)
     reach, middle = np.ceil(near_hz * MAINS_WITHIN / bin_hz).astype(int) + 1, np.rint(near_hz / bin_hz).astype(int)
     window = np.arange(-reach.max(), reach.max() + 1)
-    near = np.where(np.abs(window) <= reach[:, None], still[:, middle[:, None] + window], -1.0)
-    peak = middle + window[near.argmax(axis=2)]
-    around = int(NEIGHBOURS_HZ / bin_hz)
-    levels = np.take_along_axis(still[:, None], peak[..., None] + np.arange(-around, around + 1), axis=2)
-    beside = levels[..., np.abs(np.arange(-around, around + 1)) > _LINE_BINS + 1]
+    return middle[:, None] + window, np.abs(window) <= reach[:, None]
+
+
+def _peaks(still: Array, bin_hz: float, mains_hz: int) -> tuple[Array, Array]:
+    """The highest bins at the harmonics, [n, harmonics]; and what is within NEIGHBOURS_HZ, [n, harmonics, bins]."""
+    places, is_near = _near(bin_hz, mains_hz)
+    highest = np.where(is_near, still[:, places], -1.0).argmax(axis=2)
+    peaks, around = places[np.arange(len(places)), highest], int(NEIGHBOURS_HZ / bin_hz)
+    rows = np.arange(len(still))[:, None, None]
+    return peaks, still[rows, peaks[..., None] + np.arange(-around, around + 1)]
+
+
+def _beside(levels: Array) -> Array:
+    """Of what is within NEIGHBOURS_HZ of a line, [..., bins], that which is not its own; an even number."""
+    around = levels.shape[-1] // 2
+    return levels[..., np.abs(np.arange(-around, around + 1)) > _LINE_BINS + 1]
+
+
+def _may_stand_out(levels: Array) -> Array:
+    """Whether a line is about as high as it must be, [n, harmonics], by a bound that takes little time."""
+    return np.asarray(
+        levels[..., levels.shape[-1] // 2] > 0.99 * 10 ** (OVER_NEIGHBOURS_DB / 10) * _beside(levels).max(2)
+    )
+
+
+@np.errstate(divide="ignore", invalid="ignore")  # of a difference of channels that are the same, all is 0
+def _lines(peaks: Array, levels: Array, bin_hz: float, mains_hz: int) -> _Lines:
+    """Of the highest bins and what is around them, as `_peaks` gives them."""
+    harmonics, around = _harmonics(mains_hz), levels.shape[2] // 2
+    beside, top = _beside(levels), levels[..., around]
     line = levels[..., around - _LINE_BINS : around + _LINE_BINS + 1]
-    top = levels[..., around]
-    frequency_hz = (peak + _offset_bins(levels[..., around - 1 : around + 2])) * bin_hz
+    frequency_hz = (peaks + _offset_bins(levels[..., around - 1 : around + 2])) * bin_hz
     prominence_db, power = 10 * np.log10(top / beside.max(axis=2)), line.sum(axis=2)
     ordered, half = np.sort(beside, axis=2), beside.shape[2] // 2  # of an even number
     over_median_db = 10 * np.log10(top / (0.5 * (ordered[..., half - 1] + ordered[..., half])))
     stands_out = (prominence_db >= OVER_NEIGHBOURS_DB) & (over_median_db >= OVER_MEDIAN_DB) & (power > FAINTEST_POWER)
     is_peak = top >= levels[..., around - 1 : around + 2].max(axis=2)
-    is_peak &= np.abs(frequency_hz - near_hz) <= near_hz * MAINS_WITHIN
+    is_peak &= np.abs(frequency_hz - mains_hz * harmonics) <= mains_hz * harmonics * MAINS_WITHIN
     return _Lines(frequency_hz / harmonics, power, prominence_db, stands_out, is_peak)
+
+
+def _harmonics(mains_hz: int) -> Array:
+    return np.arange(1, int(HIGHEST_HZ / mains_hz) + 1)
 
 
 def _offset_bins(around: Array) -> Array:

@@ -97,9 +97,15 @@ class HumFinder(HumSpectra[tuple[Event, ...]]):
         super().__init__(sample_rate_hz, channels)
         self._last: deque[Array] = deque(maxlen=max(proof.windows for proof in PROOFS))
         self._windows = 0
-        self._frames: list[dict[int, Array]] = []  # by mains: amplitudes [views, harmonics]
+        self._frames: list[Array] = []  # amplitudes [views, harmonics of either mains]
         self._found: list[_Stretch] = []
         self._energy, self._counted = 0.0, 0  # of the recording below 1 kHz: sum of squares, and samples
+        of_frame = self._size // 2
+        lines_hz = [mains * n for mains in MAINS_HZ for n in range(1, int(HIGHEST_HZ / mains) + 1)]
+        self._hann = np.hanning(of_frame + 1)[:-1].astype(np.float32)
+        self._columns = {mains: lines_hz.index(mains) for mains in MAINS_HZ}  # of the first harmonic
+        middles = np.rint(np.array(lines_hz) * of_frame / self.slow_rate_hz).astype(int)
+        self._near = middles[:, None] + np.arange(-1, 2)
 
     def _take(self, slow: Samples) -> None:
         self._frame(slow, self._windows * FRAMES)
@@ -110,12 +116,12 @@ class HumFinder(HumSpectra[tuple[Event, ...]]):
 
     def _frame(self, slow: Samples, first: int) -> None:
         """The frames that are not seen yet, of samples [channels, samples] that begin with frame `first`."""
-        size = self._size // 2
-        window = np.hanning(size + 1)[:-1].astype(np.float32)
-        while (at := round((len(self._frames) - first) * self._size / 8)) + size <= slow.shape[1]:
-            part = slow[:, at : at + size]
-            views = _views(rfft((part - part.mean(1, keepdims=True)) * window, axis=1))
-            self._frames.append({mains: self._amplitudes(views, mains) for mains in MAINS_HZ})
+        numbers = range(len(self._frames) - first, 1 + int((slow.shape[1] - len(self._hann)) // (self._size / 8)))
+        starts = [round(number * self._size / 8) for number in numbers]
+        if starts:
+            frames = np.stack([slow[:, at : at + len(self._hann)] for at in starts], axis=1)
+            near = _views(rfft(frames * self._hann, axis=2)[:, :, self._near])  # [views, frames, harmonics, 3]
+            self._frames += list(np.sqrt(near.max(axis=3)).swapaxes(0, 1).astype(np.float32))
 
     def _spectrum(self, spectra: Array | None) -> None:
         """A window's spectra; None for a pause."""
@@ -139,12 +145,6 @@ class HumFinder(HumSpectra[tuple[Event, ...]]):
                 if hum is not None and self._is_proved(hum, view, windows[-count:, view], without):
                     found[of].append(_Stretch(stop - count, stop, view, hum))
         return [max(some, key=lambda stretch: stretch.hum.prominence_db) for some in found if some]
-
-    def _amplitudes(self, views: Array, mains_hz: int) -> Array:
-        """Of the strongest bin near each harmonic in a frame's `views` [views, bins], float32 [views, harmonics]."""
-        harmonics = np.arange(1, int(HIGHEST_HZ / mains_hz) + 1)
-        middles = np.rint(mains_hz * harmonics * (self._size // 2) / self.slow_rate_hz).astype(int)
-        return np.asarray(np.sqrt(views[:, middles[:, None] + np.arange(-1, 2)].max(axis=2)), np.float32)
 
     def _is_proved(self, hum: Hum, view: int, powers: Array, without: int) -> bool:
         """Whether its lines are many or high enough, and steady, in the windows' `powers` [windows, bins]."""
@@ -193,8 +193,8 @@ class HumFinder(HumSpectra[tuple[Event, ...]]):
 
     def _amplitudes_of(self, hum: Hum, view: int, first: int) -> Array:
         """Of its lines in the frames from `first` on, [frames, lines]."""
-        lines = [harmonic - 1 for harmonic in hum.harmonics]
-        return np.array([frame[hum.mains_hz][view, lines] for frame in self._frames[first:]])
+        lines = [self._columns[hum.mains_hz] + harmonic - 1 for harmonic in hum.harmonics]
+        return np.array([frame[view, lines] for frame in self._frames[first:]])
 
 
 def _odds(levels_db: Array, inside_db: Array) -> Array:

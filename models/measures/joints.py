@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from scipy.linalg.lapack import dposv
 from scipy.signal import lfilter
 
@@ -26,6 +25,9 @@ BESIDE = 8  # frames about the place that belong to neither side for sure
 FAILS = 5.0  # of a silent channel, at the place: it says nothing
 
 _ONE = np.eye(ORDER)
+_PLACES = np.arange(ORDER + 1)
+_PAIRS = _PLACES[:ORDER, None] + _PLACES  # a place, and those up to ORDER beyond it
+_EARLIER, _APART = np.minimum.outer(_PLACES, _PLACES), np.abs(np.subtract.outer(_PLACES, _PLACES))
 
 
 class Joint(NamedTuple):
@@ -69,8 +71,7 @@ def joint(channels: Array, centre: int, guard: int, least: float, goes_on: int) 
 
 def _predicted(around: Array, centre: int, guard: int) -> tuple[Array, Array]:
     """The prediction of what is before `centre`, and its error about there, of its root mean square just before."""
-    rows = sliding_window_view(around[: centre - guard], ORDER + 1)
-    products = rows.T @ rows
+    products = _products(around[: centre - guard])
     products += products[::-1, ::-1]
     ridge = RIDGE * float(products.trace()) / (ORDER + 1) + 1e-12
     weights = np.ones(ORDER + 1)
@@ -79,6 +80,17 @@ def _predicted(around: Array, centre: int, guard: int) -> tuple[Array, Array]:
     first, last = max(ORDER, centre - guard - BASE), centre + guard + 2 * NEAR
     error[first:last] = np.convolve(around[first - ORDER : last], weights, "valid")
     return weights, error / (rms(error[first : centre - guard]) + 1e-9)
+
+
+def _products(wave: Array) -> Array:
+    """Sums of the products of any two places in all windows of ORDER + 1 samples, [ORDER + 1, ORDER + 1].
+
+    One of them has a product more at the end than the one before it on its diagonal, and one less at the beginning.
+    """
+    end, sums = wave[len(wave) - ORDER :], np.empty((ORDER + 1, ORDER + 1))  # by the earlier place, and how far apart
+    sums[0] = np.correlate(wave, wave[: len(wave) - ORDER])
+    sums[1:] = end[np.minimum(_PAIRS, ORDER - 1)] * end[:, None] - wave[_PAIRS] * wave[:ORDER, None]
+    return np.asarray(np.cumsum(sums, axis=0)[_EARLIER, _APART])
 
 
 def _meeting(ahead: Array, back: Array, centre: int, guard: int) -> int:

@@ -30,9 +30,12 @@ class Tonality:
         self.frames = round(HEARD_S * rate_hz)
         self._size = scipy.fft.next_fast_len(2 * self.frames, True)
         self._window = np.hanning(self.frames).astype(np.float32)
-        self._places = [int(hz * self._size / rate_hz) for hz in edges_hz]
-        bins, width = np.arange(self._size // 2 + 1), max(3, round(WHITE_HZ * self._size / rate_hz))
-        self._around = np.maximum(bins - width, 0), np.minimum(bins + width, len(bins))
+        places = [int(hz * self._size / rate_hz) for hz in edges_hz]
+        self._heard, self._widths = slice(places[0], places[-1]), np.diff(places)
+        count, self._width = self._size // 2 + 1, max(3, round(WHITE_HZ * self._size / rate_hz))
+        bins = np.arange(count)
+        self._around = np.minimum(bins + self._width, count) - np.maximum(bins - self._width, 0)
+        self._sums = np.zeros(count + 2 * self._width)  # of what is below each bin, and below others beyond both ends
         self._lags = slice(*(round(seconds * rate_hz) for seconds in PITCHES_S))
 
     def of(self, wave: Samples, bands: Array) -> float:
@@ -43,12 +46,17 @@ class Tonality:
             bands: which of them are heard, bool [bands].
         """
         wave = wave[-self.frames :]
-        power = np.square(np.abs(scipy.fft.rfft(wave * self._window[: len(wave)], self._size)))
-        low, high = self._around
-        sums = np.concatenate([[0.0], np.cumsum(power, dtype=np.float64)])
-        heard = np.zeros(len(power))
-        heard[self._places[0] : self._places[-1]] = np.repeat(bands, np.diff(self._places))
-        white = heard * np.minimum(power * (high - low) / (sums[high] - sums[low] + 1e-20), HIGHEST)
-        again = scipy.fft.irfft(white.astype(np.float32), self._size)
-        deviation = 1 / np.sqrt(heard.sum() * len(wave) / self._size + 1)
+        spectrum = scipy.fft.rfft(wave * self._window[: len(wave)], self._size)
+        white = np.zeros(len(spectrum), np.float32)
+        white[self._heard] = np.repeat(bands, self._widths) * self._whitened(spectrum)[self._heard]
+        again = scipy.fft.irfft(white, self._size)
+        deviation = 1 / np.sqrt(bands @ self._widths * len(wave) / self._size + 1)
         return float(again[self._lags].max() / max(again[0], 1e-12) / deviation)
+
+    def _whitened(self, spectrum: Array) -> Array:
+        """Power over what is around each bin on average, [bins]."""
+        power, width = spectrum.real**2 + spectrum.imag**2, self._width
+        np.cumsum(power, out=self._sums[width + 1 : width + 1 + len(power)])
+        self._sums[width + 1 + len(power) :] = self._sums[width + len(power)]
+        around = self._sums[2 * width :] - self._sums[: -2 * width]
+        return np.asarray(np.minimum(power * self._around / (around + 1e-20), HIGHEST))

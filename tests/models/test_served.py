@@ -94,7 +94,8 @@ def test_calls_are_device_batches_of_few_sizes(server):
     model = served(server)
     server.will()
     scores(model)
-    assert [request["windows"] for request in server.asked()] == [8, 8, 8, 8, 8, 1]
+    windows = [request["windows"] for request in server.asked()]  # in any order, for several are in flight
+    assert sorted(windows, reverse=True) == [8, 8, 8, 8, 8, 1]
 
 
 def test_calls_stay_below_the_limit_of_messages(server):
