@@ -78,41 +78,66 @@ class Balance:
         self._sums, self._at = [sums[:, :, keep:]], self._at + keep
 
 
+class _Sides(NamedTuple):
+    """What lies before and after each moment `at`, arrays [emphases, ..., moments]."""
+
+    at: Array
+    changes_db: Array  # [emphases, channels, moments]
+    at_once_db: Array  # of the balance, [moments]
+    earlier: Array  # correlations
+    later: Array
+    heard: Array  # [moments], both channels on both sides
+
+
+def _sides(powers: Array, side: int, short: int) -> _Sides:
+    sums = np.concatenate([np.zeros((3, 3, 1)), np.cumsum(powers, axis=2, dtype=np.float64)], axis=2)
+    at = np.arange(side, powers.shape[2] - side + 1)
+    before, after = sums[..., at] - sums[..., at - side], sums[..., at + side] - sums[..., at]
+    quick = _level_db(sums[..., at + short] - sums[..., at]) - _level_db(sums[..., at] - sums[..., at - short])
+    return _Sides(
+        at,
+        _level_db(after) - _level_db(before),
+        np.median(quick[:, 0] - quick[:, 1], axis=0),
+        _correlation(before),
+        _correlation(after),
+        np.minimum(before[0, :2].min(axis=0), after[0, :2].min(axis=0)) > FAINTEST * side,
+    )
+
+
 def _steps(powers: Array, side: int, short: int) -> list[BalanceStep]:
     """Steps by frames of energies [emphases, (first, second, product), frames]; turns are both channels'."""
-    count = powers.shape[2]
-    if count <= 2 * side:
+    if powers.shape[2] <= 2 * side:
         return []
-    sums = np.concatenate([np.zeros((3, 3, 1)), np.cumsum(powers, axis=2, dtype=np.float64)], axis=2)
-    at = np.arange(side, count - side + 1)
-    before, after = sums[..., at] - sums[..., at - side], sums[..., at + side] - sums[..., at]
-    changes = _level_db(after) - _level_db(before)  # [emphases, 2, frames]
-    steps = changes[:, 0] - changes[:, 1]
-    step_db = np.median(steps, axis=0)
-    quick = _level_db(sums[..., at + short] - sums[..., at]) - _level_db(sums[..., at] - sums[..., at - short])
-    at_once = np.median(quick[:, 0] - quick[:, 1], axis=0)
-    earlier, later = _correlation(before), _correlation(after)
-    spread = np.abs(steps - step_db).max(axis=0)
-    heard = np.minimum(before[0, :2].min(axis=0), after[0, :2].min(axis=0)) > FAINTEST * side
+    sides = _sides(powers, side, short)
+    steps_db = sides.changes_db[:, 0] - sides.changes_db[:, 1]
+    step_db = np.median(steps_db, axis=0)
+    return sorted(_gains(sides, steps_db, step_db) + _turns(sides, step_db))
+
+
+def _gains(sides: _Sides, steps_db: Array, step_db: Array) -> list[BalanceStep]:
+    size = np.abs(step_db)
     told = (
-        heard
-        & (np.abs(step_db) >= LEAST_DB)
-        & (spread <= np.minimum(ALIKE * np.abs(step_db), ALIKE_DB))
-        & (np.abs(at_once - step_db) <= AT_ONCE * np.abs(step_db))
-        & (np.abs(later - earlier).max(axis=0) < CORRELATION)
+        sides.heard
+        & (size >= LEAST_DB)
+        & (np.abs(steps_db - step_db).max(axis=0) <= np.minimum(ALIKE * size, ALIKE_DB))
+        & (np.abs(sides.at_once_db - step_db) <= AT_ONCE * size)
+        & (np.abs(sides.later - sides.earlier).max(axis=0) < CORRELATION)
     )
-    common = np.minimum(np.abs(earlier), np.abs(later)).max(axis=0) >= COMMON
+    common = np.minimum(np.abs(sides.earlier), np.abs(sides.later)).max(axis=0) >= COMMON
     found = []
-    for best in _best(told, np.abs(at_once)):
-        channel = int(np.argmax(np.abs(np.median(changes[:, :, best], axis=0))))
+    for best in _best(told, np.abs(sides.at_once_db)):
+        channel = int(np.argmax(np.abs(np.median(sides.changes_db[:, :, best], axis=0))))
         own_db = float(step_db[best]) * (1 if channel == 0 else -1)
         sure = bool(abs(own_db) >= SURE_DB and common[best])
-        found.append(BalanceStep(int(at[best]), channel, float(10 ** (own_db / 20)), sure))
-    turned = earlier * later
-    both = heard & (np.abs(step_db) < LEAST_DB) & ((turned < -TURNED).sum(axis=0) >= FEWEST_TURNED)
-    for best in _best(both & (turned < TURNED).all(axis=0), np.abs(later - earlier).sum(axis=0)):
-        found += [BalanceStep(int(at[best]), channel, -1.0, False) for channel in (0, 1)]
-    return sorted(found)
+        found.append(BalanceStep(int(sides.at[best]), channel, float(10 ** (own_db / 20)), sure))
+    return found
+
+
+def _turns(sides: _Sides, step_db: Array) -> list[BalanceStep]:
+    products = sides.earlier * sides.later
+    told = sides.heard & (np.abs(step_db) < LEAST_DB) & ((products < -TURNED).sum(axis=0) >= FEWEST_TURNED)
+    places = _best(told & (products < TURNED).all(axis=0), np.abs(sides.later - sides.earlier).sum(axis=0))
+    return [BalanceStep(int(sides.at[best]), channel, -1.0, False) for best in places for channel in (0, 1)]
 
 
 def _best(told: Array, height: Array) -> list[int]:
