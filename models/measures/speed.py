@@ -35,6 +35,7 @@ ONE_SEMITONE_FIT = 2.2  # from which on one semitone is told; two and more are m
 BESIDE_S, LEAST_BESIDE = 0.4, 0.3  # at the own speed, before and after a stretch
 SURE, LESS_SURE = 0.93, 0.85  # scores of what is tuned otherwise
 SERIES_SHARE, SERIES_DB, SERIES_HZ = 0.9, 40.0, 3000.0
+POLYPHONIC_SHARE = 0.72  # at most, where only the tuning tells: a voice alone has 0.8, a band 0.4 to 0.7
 
 
 class Stretch(NamedTuple):
@@ -84,7 +85,7 @@ class SpeedFinder(Meter[tuple[Event, ...]]):
         self._detuned += [
             Detuned(found.first + self._at, found.stop + self._at, found.cents)
             for found in detuned(places, levels, self._partials.hop_s)
-            if start <= found.first < stop and series_of(found.first, found.stop, places, levels) <= SERIES_SHARE
+            if start <= found.first < stop and series_of(found.first, found.stop, places, levels) <= POLYPHONIC_SHARE
         ]
         keep = max(0, len(places) - 2 * edge)
         self._places, self._levels, self._at = [places[keep:]], [levels[keep:]], self._at + keep
