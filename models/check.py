@@ -17,6 +17,7 @@ import numpy as np
 
 from models.apply import apply, grid_of
 from models.card import ModelCard, ModelError, Output
+from models.defects import check_measures
 from models.model import Model
 from models.windows import FloatArray
 
@@ -112,6 +113,10 @@ def _labels(card: ModelCard) -> Iterator[Finding]:
     if without:
         words = f"{without} of {len(card.labels)} labels have no threshold: they get scores, but are never `present`"
         yield Finding("info", words)
+    try:
+        check_measures(card)
+    except ModelError as error:
+        yield Finding("fail", error.message, error.advice)
 
 
 def _frames(model: Model) -> Iterator[Finding]:

@@ -138,13 +138,14 @@ def telling(classes: Collection[str]) -> set[str]:
 
 
 def check_measures(card: ModelCard) -> None:
-    """Raises ModelError if the card leaves a class to a measure that is not there."""
+    """Raises ModelError if the card leaves a class to a measure that is not there, or tells others."""
     for label in card.labels:
-        if label.measure and label.measure not in (*FINDERS, DECODER):
+        able = telling({label.name}) | ({DECODER} if label.name == "codec_damage" else set())
+        if label.measure and label.measure not in able:
             raise ModelError(
                 "no_measure",
-                f"{card.name}: the label {label.name!r} is settled by {label.by!r}, and there is no such measure",
-                f"Measures are {', '.join((*FINDERS, DECODER))}; mend its card, or take a newer songscan",
+                f"{card.name}: the label {label.name!r} is settled by {label.by!r}, and there is no such measure of it",
+                f"Of this class: {', '.join(sorted(able)) or 'none'}; mend its card, or take a newer songscan",
                 costs="run",
             )
 

@@ -195,8 +195,9 @@ def _opened(file: str, decoder: DecoderProcess) -> Scratch:
 
 
 def _is_pipe(path: str) -> bool:
+    """Whether it is what a shell passes, as <(...) and /dev/stdin: a pipe in a folder may wait forever for a writer."""
     try:
-        return stat.S_ISFIFO(os.stat(path).st_mode)
+        return path.startswith("/dev/") and stat.S_ISFIFO(os.stat(path).st_mode)
     except OSError:
         return False  # the decoder says why
 

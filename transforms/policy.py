@@ -178,7 +178,7 @@ def _of_class(name: str, limit: Limit, events: Sequence[Event], duration_s: floa
     much = limit.share is not None and bool(stretches) and share >= limit.share
     if not (many or much):
         return None
-    words = f"{name}: {len(stretches)} in all, {100 * share:.2g} % of the recording; {stretches[0].words}".rstrip("; ")
+    words = f"{name}: {len(stretches)} in all, {100 * share:.3g} % of the recording; {stretches[0].words}".rstrip("; ")
     return Objection(
         what=name, words=words, start_s=stretches[0].start_s, end_s=stretches[0].end_s, stretches=stretches
     )

@@ -151,7 +151,9 @@ def _series(peaks: list[_Line], mains_hz: int) -> Hum | None:
     if len(best) < 2 or best[0].harmonic > 3 or sum(line.prominence_db for line in best) < ALL_OVER_NEIGHBOURS_DB:
         return None
     fundamental_hz = sum(line.fundamental_hz * line.power for line in best) / _power(best)
-    level_dbfs = power_db(_power(_agreeing(peaks, fundamental_hz)))  # with lines that the music half hides
+    level_dbfs = power_db(
+        max(_power(_agreeing(peaks, fundamental_hz)), _power(best))
+    )  # with lines half hidden by music
     return Hum(
         mains_hz=mains_hz,
         level_dbfs=level_dbfs or 0.0,

@@ -95,7 +95,7 @@ class SpeedFinder(Meter[tuple[Event, ...]]):
             self._look(last=True)
         told = [self._event(stretch) for stretch in self._stretches if is_wrong(stretch)]
         for first, stop, cents in self._detuned:
-            words = f"all is tuned {abs(cents):.0f} cents {'higher' if cents > 0 else 'lower'} than before and after"
+            words = f"all is tuned {cents % 100:.0f} cents higher, or {-cents % 100:.0f} lower, than before and after"
             score = SURE if abs(cents) >= SURE_CENTS else LESS_SURE
             told.append(Event(self.name, *self._times_s(first, stop), None, score, words))
         return tuple(merged(sorted(told, key=order)))

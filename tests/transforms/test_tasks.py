@@ -64,7 +64,7 @@ def test_models_named_by_hand_take_the_place_of_those_that_ship(shipped, tmp_pat
         ("quality", {}, "does the task 'tags', which is not asked for"),
         ("tags,tagz", {}, "no such task: tagz"),
         ("tags", {"outputs": (Output(name="x", role="embedding", layout="be"),)}, "0 outputs of role scores"),
-        ("defects", NO_MEASURE, "'hum' is settled by 'measure:guess', and there is no such measure"),
+        ("defects", NO_MEASURE, "'hum' is settled by 'measure:guess', and there is no such measure of it"),
     ],
 )
 def test_models_that_do_not_suit(shipped, tmp_path, names, changes, words):
