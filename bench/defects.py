@@ -175,6 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     songs = sorted(path for path in options.songs.iterdir() if path.name.startswith(options.only))
     trials = Trials(loaded(options.detector), seed=options.seed, seconds=options.seconds)
+    trials.warm_up()
     bench = Bench(trials, songs, time.monotonic() + 60 * options.minutes)
     bench.clean_songs([*songs, *_files(options.clean)])
     bench.injected(options.classes, options.strengths)
