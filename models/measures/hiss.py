@@ -77,9 +77,9 @@ class HissFinder(Meter[tuple[Event, ...]]):
         return tuple(everywhere(merged(events, APART_S), self.channels))
 
     def _event(self, start: int, stop: int, level_db: float, channel: int) -> Event:
-        duration_s = self.frames / self.sample_rate_hz
-        start_s, end_s = start * HOP_S if start else 0.0, min(stop * HOP_S, duration_s)
-        end_s = duration_s if duration_s - end_s < 2 * HOP_S else end_s
+        duration_s, hop_s = self.frames / self.sample_rate_hz, self._hop / self.sample_rate_hz  # not HOP_S at any rate
+        start_s, end_s = start * hop_s, min(stop * hop_s, duration_s)
+        end_s = duration_s if duration_s - end_s < 2 * hop_s else end_s
         words = f"a steady floor of noise {-level_db:.0f} dB below the recording"
         return Event(self.name, start_s, end_s, channel, 0.9, words)
 

@@ -62,3 +62,10 @@ def test_short_and_silent_recordings_have_none() -> None:
     assert find_hiss(np.zeros((0, 1), np.float32), RATE) == ()
     assert find_hiss(np.zeros((10 * RATE, 2), np.float32), RATE) == ()
     assert find_hiss(np.random.default_rng(1).normal(0, 0.1, (RATE, 1)).astype(np.float32), RATE) == ()
+
+
+def test_its_end_is_right_at_rates_that_no_hop_divides() -> None:
+    rate, lasts_s = 8_050, 600
+    noisy = np.random.default_rng(3).normal(0, 0.05, (lasts_s * rate, 1)).astype(np.float32)
+    quiet = np.zeros((5 * rate, 1), np.float32)
+    assert only(find_hiss(np.concatenate([noisy, quiet]), rate)).end_s == pytest.approx(lasts_s, abs=0.07)
