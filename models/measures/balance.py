@@ -54,12 +54,14 @@ class Balance:
         wave = np.concatenate([self._left, planes], axis=1)
         count = (wave.shape[1] - 2) // self._hop
         self._left = wave[:, count * self._hop :].copy()
-        first = np.diff(wave[:, : 2 + count * self._hop])
-        emphases = np.stack([wave[:, 2 : 2 + count * self._hop], first[:, 1:], np.diff(first)])
-        framed = emphases.reshape(3, 2, count, self._hop)
-        energies = np.einsum("ecns,ecns->ecn", framed, framed)
-        products = np.einsum("ens,ens->en", framed[:, 0], framed[:, 1])
-        self._sums.append(np.concatenate([energies, products[:, None]], axis=1))
+        wave = wave[:, : 2 + count * self._hop]
+        first = wave[:, 1:] - wave[:, :-1]
+        sums = np.empty((3, 3, count), np.float32)
+        for emphasis, own in zip((wave[:, 2:], first[:, 1:], first[:, 1:] - first[:, :-1]), sums, strict=True):
+            framed = emphasis.reshape(2, count, self._hop)
+            np.einsum("cns,cns->cn", framed, framed, out=own[:2])
+            np.einsum("ns,ns->n", *framed, out=own[2])
+        self._sums.append(sums)
         if sum(sums.shape[2] for sums in self._sums) >= CHUNK:
             self._look()
 

@@ -19,7 +19,7 @@ EDGES_HZ = (350, 1000, 1700, 2500, 3300, 4200, 5200, 6400, 8000, 10_000, 12_500,
 FAINTEST = np.float32(1e-10)  # power
 NEAR, FAR = 3, 6  # cells beside an edge: for the edge, for the level
 STEP_DB, MOST_DB = 4.0, 15.0  # from which a band has an edge, and up to which it counts
-LEAST_RISE_DB, LEAST_DB = 8.0, 20.0  # summed over bands: of a rise, of a fall and of both
+LEAST_DB = 20.0  # summed over bands: of a rise, of a fall and of both, which is no more than either
 HIGHEST_DB = 11.0  # that one of the bands stands out of what is before and after
 FEWEST = 2  # bands
 REACH = 2  # cells within which there is one fall
@@ -104,7 +104,7 @@ def tops(values: Array, reach: int, least: float) -> Array:
 def paired(cells: Cells, of: Array, stops: Array) -> Iterator[Pair]:
     """The rises that go best with the falls at `stops`, in order, of the channels `of`."""
     first = max(0, int(stops[0]) - LONGEST - 1)  # no rise before it is near enough to any of them
-    starts = [tops(rise, 1, LEAST_RISE_DB) + first for rise in edges(cells.rise[:, first : stops[-1]])]
+    starts = [tops(rise, 1, LEAST_DB) + first for rise in edges(cells.rise[:, first : stops[-1]])]
     own = np.repeat(np.arange(len(starts)), [len(places) for places in starts])
     length = stops[:, None] - np.concatenate(starts) - 1
     which, begun = np.nonzero((length >= SHORTEST) & (length < LONGEST) & (of[:, None] == own))

@@ -101,8 +101,8 @@ class BurstFinder(Finder):
     def _powers(self, planes: Samples) -> Array:
         count = planes.shape[1] // self._size
         cells = planes[:, : count * self._size].reshape(self.channels, count, self._size)
-        spectra = scipy.fft.rfft(cells * self._window, axis=2)
-        return np.asarray(np.square(spectra.view(np.float32)) @ self._matrix)
+        parts = scipy.fft.rfft(cells * self._window, axis=2).view(np.float32)
+        return np.asarray(np.square(parts, out=parts) @ self._matrix)
 
     def _forget(self) -> None:
         spare = max(self._cells.level.shape[1] - KEPT, 0)

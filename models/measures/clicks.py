@@ -241,7 +241,7 @@ def _highest(values: Array) -> Array:
 
 def _bends(frames: Samples) -> Samples:
     """Second differences of rows [channels, rows, samples], 0 for the last two; as of whole waves, which is faster."""
-    wave, bends = frames.reshape(len(frames), -1), np.zeros_like(frames)
+    wave, bends = frames.reshape(len(frames), -1), np.empty_like(frames)
     steps = wave[:, 1:] - wave[:, :-1]
     np.subtract(steps[:, 1:], steps[:, :-1], out=bends.reshape(len(frames), -1)[:, :-2])
     bends[..., -2:] = 0.0

@@ -26,7 +26,7 @@ STEP_CENTS = 5
 REACH = 120  #: steps by which places may be shifted at the most, either way: 600 cents, a ratio of 1.41
 NONE = np.float32(-30_000)  #: the place of no partial
 ALIKE_DB = 12.0  # levels of one partial in two frames differ by less
-_CHUNK = 64  # frames at once, which fit a cache
+_CHUNK = 32  # frames at once, which fit a cache
 
 
 class Partials:

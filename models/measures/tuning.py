@@ -69,8 +69,9 @@ def _vectors(places: Samples, levels: Samples) -> _Vectors:
         axis=1, keepdims=True, where=heard, initial=FAINTEST_DB
     )
     weights = np.where(heard & (below_db > -RANGE_DB), 10 ** (below_db / 40), 0.0)
-    turned = np.exp(2j * np.pi / SEMITONE * places.astype(np.float64))
-    return _Vectors((weights * turned).sum(axis=1), weights.sum(axis=1))
+    turns = np.float32(2 * np.pi / SEMITONE) * (places - SEMITONE * np.rint(places / SEMITONE))  # -pi..pi, for float32
+    sums = np.einsum("fp,fp->f", weights, np.cos(turns)) + 1j * np.einsum("fp,fp->f", weights, np.sin(turns))
+    return _Vectors(sums, weights.sum(axis=1))
 
 
 def _sums_around(values: Array, reach: int) -> Array:
