@@ -24,6 +24,8 @@ DEFAULT = Path(__file__).with_name("policies") / "default.toml"
 FIELDS = {"score": (0.0, 1.0), "count": (1, 10**9), "share": (0.0, 1.0)}
 _MEASURED = {field.name: str(field.type) for field in dataclasses.fields(QualityMeasures)}
 LIMITS = (*(name for name, kind in _MEASURED.items() if "float" in kind), "duration_s")  #: may have min_ and max_
+#: What limits of a measure can be, by how its name ends; of others any finite number.
+RANGES = {"_share": (0.0, 1.0), "_correlation": (-1.0, 1.0), "_s": (0.0, math.inf), "_hz": (0.0, math.inf)}
 FAULTS = ("silence", "false_stereo", "missing_channels", "inverted_channels")  #: may have reject_; silence: all along
 SILENT_BUT_S = 0.01
 
@@ -96,10 +98,11 @@ class _Checked:
         self._known("quality", quality, allowed, "limits are max_, min_ or reject_ before a measure")
         for name, value in quality.items():
             self._check("quality", name, value, bool if name.startswith("reject_") else float)
-            if not math.isfinite(value) or (name.endswith("duration_s") and value < 0):
-                self._refuse(
-                    "quality", name, f"{name} = {value} is no limit", "give a finite number, seconds from 0 on"
-                )
+            self._within(name, value)
+        for name in LIMITS:
+            if quality.get(f"min_{name}", -math.inf) > quality.get(f"max_{name}", math.inf):
+                words = f"min_{name} = {quality[f'min_{name}']} is above max_{name} = {quality[f'max_{name}']}"
+                self._refuse("quality", f"min_{name}", f"{words}: all would be refused", "exchange them?")
         return Policy(defects=limits, quality=quality)
 
     def _table(self, within: str, given: dict[str, Any], name: str) -> dict[str, Any]:
@@ -112,6 +115,14 @@ class _Checked:
                 f"write [{f'{within}.{name}'.strip('.')}] and its fields below",
             )
         return dict(value)
+
+    def _within(self, name: str, value: float) -> None:
+        """Refuses a limit of a measure that no recording can be beyond, or none within."""
+        low, high = next((span for end, span in RANGES.items() if name.endswith(end)), (-math.inf, math.inf))
+        if not math.isfinite(value) or not low <= value <= high:
+            what = {"_share": "shares are 0..1", "_correlation": "correlations are -1..1"}
+            advice = next((words for end, words in what.items() if name.endswith(end)), "seconds and Hz from 0 on")
+            self._refuse("quality", name, f"{name} = {value} is no limit: {advice}", "give a finite number within")
 
     def _limit(self, table: str, given: dict[str, Any]) -> Limit:
         self._known(table, given, tuple(FIELDS), "fields")
