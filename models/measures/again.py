@@ -76,17 +76,16 @@ def _maybe(halves: Halves, keys: Halves, anchors: Places) -> Places:
     """Places that may have the word of one of `anchors`, but for those that are known to be nothing but themselves."""
     sought, known = keys[anchors], np.zeros(2**16, bool)
     known[sought] = True
-    numbers = np.arange(len(anchors), dtype=np.min_scalar_type(len(anchors)))  # smaller than places: they fit a cache
-    first, last = np.empty((2, 2**16), numbers.dtype)  # number of the first and the last anchor of a key
-    first[sought[::-1]], last[sought] = numbers[::-1], numbers
+    first, last = np.empty((2, 2**16), np.int32)  # place of the first and the last anchor of a key
+    first[sought[::-1]], last[sought] = anchors[::-1], anchors
     maybe = known.take(keys)
     maybe[anchors] = first[sought] != last[sought]
     places = np.flatnonzero(maybe)
     words, keys = _words(halves, places), keys[places]
     kept = np.zeros(len(places), bool)
-    for some in (anchors[first[keys]], anchors[last[keys]]):
+    for some in (first[keys], last[keys]):
         kept |= (places != some) & (words == _words(halves, some))
-    between = (first[sought] != numbers) & (last[sought] != numbers)
+    between = (first[sought] != anchors) & (last[sought] != anchors)
     if between.any():
         known[:] = False
         known[sought[between]] = True
