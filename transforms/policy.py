@@ -24,8 +24,15 @@ DEFAULT = Path(__file__).with_name("policies") / "default.toml"
 FIELDS = {"score": (0.0, 1.0), "count": (1, 10**9), "share": (0.0, 1.0)}
 _MEASURED = {field.name: str(field.type) for field in dataclasses.fields(QualityMeasures)}
 LIMITS = (*(name for name, kind in _MEASURED.items() if "float" in kind), "duration_s")  #: may have min_ and max_
+NOT_NEGATIVE, ANY = (0.0, math.inf), (-math.inf, math.inf)
 #: What limits of a measure can be, by how its name ends; of others any finite number.
-RANGES = {"_share": (0.0, 1.0), "_correlation": (-1.0, 1.0), "_s": (0.0, math.inf), "_hz": (0.0, math.inf)}
+RANGES = {
+    "_share": (0.0, 1.0),
+    "_correlation": (-1.0, 1.0),
+    "_s": NOT_NEGATIVE,
+    "_hz": NOT_NEGATIVE,
+    "_lu": NOT_NEGATIVE,
+}
 FAULTS = ("silence", "false_stereo", "missing_channels", "inverted_channels")  #: may have reject_; silence: all along
 SILENT_BUT_S = 0.01
 
@@ -98,11 +105,12 @@ class _Checked:
         self._known("quality", quality, allowed, "limits are max_, min_ or reject_ before a measure")
         for name, value in quality.items():
             self._check("quality", name, value, bool if name.startswith("reject_") else float)
-            self._within(name, value)
+            span = next((span for end, span in RANGES.items() if name.endswith(end)), ANY)
+            self._within("quality", name, value, span, "give a finite number that the measure can have")
         for name in LIMITS:
             if quality.get(f"min_{name}", -math.inf) > quality.get(f"max_{name}", math.inf):
                 words = f"min_{name} = {quality[f'min_{name}']} is above max_{name} = {quality[f'max_{name}']}"
-                self._refuse("quality", f"min_{name}", f"{words}: all would be refused", "exchange them?")
+                self._refuse("quality", f"min_{name}", f"{words}: nothing lies between", "exchange them?")
         return Policy(defects=limits, quality=quality)
 
     def _table(self, within: str, given: dict[str, Any], name: str) -> dict[str, Any]:
@@ -116,25 +124,22 @@ class _Checked:
             )
         return dict(value)
 
-    def _within(self, name: str, value: float) -> None:
-        """Refuses a limit of a measure that no recording can be beyond, or none within."""
-        low, high = next((span for end, span in RANGES.items() if name.endswith(end)), (-math.inf, math.inf))
-        if not math.isfinite(value) or not low <= value <= high:
-            what = {"_share": "shares are 0..1", "_correlation": "correlations are -1..1"}
-            advice = next((words for end, words in what.items() if name.endswith(end)), "seconds and Hz from 0 on")
-            self._refuse("quality", name, f"{name} = {value} is no limit: {advice}", "give a finite number within")
-
     def _limit(self, table: str, given: dict[str, Any]) -> Limit:
         self._known(table, given, tuple(FIELDS), "fields")
         for name, value in given.items():
             self._check(table, name, value, int if name == "count" else float)
-            low, high = FIELDS[name]
             words = "how many stretches, 1 or more" if name == "count" else "scores and shares are 0..1"
-            if not low <= value <= high or (name == "share" and value == 0):
-                self._refuse(table, name, f"{name} = {value} is outside {low:g}..{high:g}", words)
+            self._within(table, name, value, FIELDS[name], words)
+            if name == "share" and value == 0:
+                self._refuse(table, name, f"share = {value} is reached by every recording", words)
         if not {"count", "share"} & set(given):
             self._refuse(table, "", f"[{table}] has neither count nor share", "from how many, or how much, on?")
         return Limit(**given)
+
+    def _within(self, table: str, name: str, value: float, span: tuple[float, float], words: str) -> None:
+        low, high = span
+        if not (abs(value) < math.inf and low <= value <= high):  # an integer may be too large for math.isfinite
+            self._refuse(table, name, f"{name} = {value} is outside {low:g}..{high:g}", words)
 
     def _check(self, table: str, name: str, value: Any, kind: type) -> None:
         fits = isinstance(value, bool) if kind is bool else not isinstance(value, bool) and isinstance(value, int)

@@ -4,94 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from datetime import UTC, datetime, timedelta
-from itertools import count, pairwise
+from datetime import datetime
+from itertools import pairwise
 
-import duckdb
 import pytest
 
-from transforms import changes, ledger, schemas
+from tests.transforms.ledgers import DAY, GONE, QUALITY, TAGS, entry, facts, planner, work
+from transforms import ledger
 from transforms.errors import MisuseError
-from transforms.listing import AUDIO, NOT_AUDIO, UNREADABLE, Entry, Listing, Notes
-from transforms.records import Problem, Task, TrackFacts, Work
-
-QUALITY = Task(name="quality", model_name="quality", model_version="1")
-TAGS = Task(name="tags", model_name="musicnn", model_version="3", options_digest="aa")
-DAY = datetime(2026, 1, 1, tzinfo=UTC)
-GONE = Problem(reason="gone", message="'a' cannot be found", advice="Mount it.", transient=True)
-
-
-def entry(track_id: str, revision: str = "r1", **changes_: object) -> Entry:
-    made = Entry(track_id, f"/music/{track_id}", 100, int(DAY.timestamp() * 1e6), revision, AUDIO)
-    return made._replace(**changes_)  # type: ignore[arg-type]
-
-
-def listing(*entries: Entry, complete: bool = True) -> Listing:
-    return Listing("/music", iter(entries), Notes(complete=complete), lambda uri: uri.startswith("/music/"))
-
-
-def facts(track_id: str, token: str = "t1", revision: str = "r1", day: int = 0, **more: object) -> TrackFacts:
-    blank = dict.fromkeys(field.name for field in dataclasses.fields(TrackFacts))
-    known = {
-        "track_id": track_id,
-        "content_token": token,
-        "model_name": "decode",
-        "model_version": "1",
-        "run_id": f"run{day}",
-        "time": DAY + timedelta(days=day),
-        "uri": f"/music/{track_id}",
-        "size_bytes": 100,
-        "revision": revision,
-        "state": "present",
-    }
-    return TrackFacts(**{**blank, **known, **more})  # type: ignore[arg-type]
-
-
-def work(track_id: str, task: Task, status: str = "ok", token: str = "t1", attempts: int = 0, day: int = 0) -> Work:
-    return Work(
-        track_id=track_id,
-        content_token=token,
-        model_name=task.model_name,
-        model_version=task.model_version,
-        run_id=f"run{day}",
-        time=DAY + timedelta(days=day),
-        task=task.name,
-        options_digest=task.options_digest,
-        status=status,
-        attempts=attempts,
-        duration_s=60.0,
-        wall_s=1.0,
-    )
-
-
-def connect(tracks: list[TrackFacts], works: list[Work]) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(config={"threads": 1})
-    connection.execute("SET TimeZone = 'UTC'")
-    for name, rows in (("tracks", tracks), ("work", works)):
-        connection.from_arrow(schemas.to_arrow(name, rows)).create(f"{name}_history")
-    connection.execute(
-        "CREATE VIEW tracks AS FROM tracks_history QUALIFY row_number() OVER "
-        "(PARTITION BY track_id ORDER BY time DESC) = 1"
-    )
-    return connection
+from transforms.listing import NOT_AUDIO, UNREADABLE, Entry
+from transforms.records import TrackFacts, Work
 
 
 @pytest.fixture
 def made(tmp_path):
-    number = count()
-
-    def make(entries, tracks=(), works=(), tasks=(QUALITY,), complete=True, **options):
-        path = str(tmp_path / f"plan{next(number)}.parquet")
-        plan = ledger.plan(
-            listing(*entries, complete=complete), connect([*tracks], [*works]), tasks, out_path=path, **options
-        )
-        assert plan.listed == plan.not_audio + plan.up_to_date + plan.withheld + plan.due
-        assert plan.shards == ledger.count_shards(path)
-        dues = [due for shard in range(plan.shards) for due in ledger.read_shard(path, shard)]
-        assert len(dues) == plan.due
-        return plan, dues
-
-    return make
+    return planner(tmp_path)
 
 
 def counts(plan: ledger.Plan) -> tuple[int, int, int, int]:
@@ -273,38 +200,3 @@ def test_neighbours_lie_in_different_shards(made, tmp_path):
 
 def test_few_tracks_are_spread_thin(made):
     assert made([entry(name) for name in "abc"])[0].shards == 3
-
-
-def test_removed_returned_and_moved(made):
-    tracks = [facts("old/x"), facts("y", "t2"), facts("elsewhere", uri="/other/z"), facts("left", state="removed")]
-    plan, _dues = made([entry("new/x"), entry("other", size_bytes=7)], tracks)
-    assert plan.removed == {"old/x": "t1", "y": "t2"}
-    assert plan.perhaps_moved == ("new/x",)
-    found = changes.tokens(connect([*tracks, facts("new/x")], []), plan.perhaps_moved)
-    assert changes.moved(plan.removed, found) == [("old/x", "new/x")]
-    assert made([entry("new/x")], tracks, complete=False)[0].removed == {}
-    plan, (due,) = made([entry("left")], tracks, [work("left", QUALITY)])  # back again: looked at, its row renewed
-    assert (due.tasks, due.tasks_if_changed) == ((), (QUALITY,))
-
-
-def test_duplicates_are_present_tracks_of_one_token():
-    tracks = [facts(n) for n in "ab"] + [facts("c", state="removed"), facts("d", "t2"), facts("e", ""), facts("f", "")]
-    assert changes.duplicates(connect(tracks, [])) == [["a", "b"]]
-
-
-def test_hours_are_exact_for_few_and_an_estimate_by_bytes_for_many(made):
-    plan, _ = made([entry("a.mp3"), entry("b.mp3"), entry("c")], [facts("a.mp3", duration_s=1800.0)])
-    told = changes.hours(plan, {"/music/b.mp3": 5400.0}.get)
-    assert (told.hours, told.estimated, told.unknown_tracks) == (2.0, 0.0, 1)
-
-    many = [entry(f"{n}.{ext}", size_bytes=size) for n in range(300) for ext, size in (("mp3", 10), ("WAV", 100))]
-    plan, _ = made(many)
-    probed = []
-
-    def probe(uri: str) -> float:
-        probed.append(uri)
-        return 36.0 if uri.endswith("mp3") else 72.0
-
-    told = changes.hours(plan, probe)
-    assert told.hours == told.estimated == pytest.approx(300 * (36 + 72) / 3600)
-    assert len(probed) == 200
