@@ -23,6 +23,7 @@ setup(
         "tfx-bsl>=1.21,<1.22",
         "keras>=3.15,<4",
         "librosa>=0.11,<0.12",
+        "numba>=0.66",
         "google-cloud-storage>=3,<4",
         "numpy>=2.4,<2.5",
         "scipy>=1.17",

@@ -13,17 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from models.measures.blocks import Array, Samples
+from models.measures.compiled import compiled
 
 Places = npt.NDArray[np.int64]
-Halves = npt.NDArray[np.uint16]  # halves of words, or keys of whole ones
 
 SHORTEST_LAG_S, LONGEST_LAG_S = 0.005, 0.0605
 WORD = 32  # signs that are looked for
 FEWEST = 4  # of one sign among them: what is nearly all of one tells nothing
 ANCHORS_S = 0.001
-NEAREST = 3  # places of the same signs that are tried
+NEAREST = 3  # places of the same signs that are tried, of those the farthest
+BEFORE = 8  # samples before a place that are compared, too
 ALIKE = 10 ** (-25 / 10)  # power of what a gain does not explain, of all
 FAINTEST = 1e-5
+_KEY_BITS = 14
 
 
 class Pairs(NamedTuple):
@@ -32,21 +34,16 @@ class Pairs(NamedTuple):
     sources: Places
     copies: Places  #: later ones
 
-    def where(self, true: npt.NDArray[np.bool_]) -> Pairs:
-        """Some of them."""
-        return Pairs(self.sources[true], self.copies[true])
-
 
 def pairs_in(sound: Samples, core: slice, rate_hz: int) -> Pairs:
     """Pairs whose sources lie in the `core` of a `sound` [frames], whitened alike but for a gain for 2 ms."""
-    window, step = _window(rate_hz), _step(rate_hz)
-    begin = max(0, core.start + int(window[0])) // step * step
-    # Not much more than what is looked at: the longest lag, and a word or a window after it.
-    stop = core.stop + round(LONGEST_LAG_S * rate_hz) + WORD + len(window)
-    wave = whitened(sound[begin : stop + 2])
-    pairs = _same_signs(wave, slice(core.start - begin, core.stop - begin), rate_hz)
-    pairs = _alike(wave, pairs, window) if len(pairs.copies) else pairs
-    return Pairs(begin + pairs.sources, begin + pairs.copies)
+    step, ahead = max(8, round(ANCHORS_S * rate_hz)), max(48, round(0.002 * rate_hz))
+    shortest, longest = round(SHORTEST_LAG_S * rate_hz), round(LONGEST_LAG_S * rate_hz)
+    begin = max(0, core.start - BEFORE)
+    wave = whitened(sound[begin : core.stop + longest + WORD + ahead + 2])
+    first, stop = -(-core.start // step) * step - begin, core.stop - begin
+    found = _pairs(wave, (wave > 0).view(np.uint8), (first, stop), (shortest, longest), step, ahead)
+    return Pairs(begin + found[0], begin + found[1])
 
 
 def whitened(sound: Samples) -> Samples:
@@ -55,88 +52,70 @@ def whitened(sound: Samples) -> Samples:
     return np.asarray(rises[1:] - rises[:-1])
 
 
-def _same_signs(wave: Samples, core: slice, rate_hz: int) -> Pairs:
-    longest = round(LONGEST_LAG_S * rate_hz)
-    halves = _half_words(wave[core.start : core.stop + longest + WORD])
-    keys = _keys(halves)
-    step = _step(rate_hz)
-    anchors = np.arange((-core.start) % step, min(core.stop - core.start, len(keys)), step)
-    signs = np.bitwise_count(_words(halves, anchors))
-    anchors = anchors[(signs >= FEWEST) & (signs <= WORD - FEWEST)]
-    places = _maybe(halves, keys, anchors)
-    if not len(places):
-        return Pairs(places, places)
-    found = _met(halves, anchors, places, longest)
-    lags = found.copies - found.sources
-    found = found.where(lags >= round(SHORTEST_LAG_S * rate_hz))
-    return Pairs(core.start + found.sources, core.start + found.copies)
+@compiled
+def _pairs(
+    wave: Samples, signs: npt.NDArray[np.uint8], core: tuple[int, int], lags: tuple[int, int], step: int, ahead: int
+) -> Places:
+    """Sources and copies, [2, pairs]: every `step` of the core, and the same signs that lie by one of `lags` behind.
+
+    Anchors of one key are a chain from the last one back; they join it when they are the shortest lag behind.
+    """
+    first, last = core[0], min(core[1] + lags[1], len(wave) - max(WORD, ahead) + 1)
+    count = max(0, (last - first) // step + 1)
+    words, earlier, heads = np.empty(count, np.int64), np.empty(count, np.int64), np.full(1 << _KEY_BITS, -1, np.int32)
+    found, pairs, met = np.empty((2, NEAREST * max(0, last - first)), np.int64), 0, np.empty(NEAREST, np.int64)
+    noted, due, word = 0, 0, 0
+    for place in range(first, first + WORD - 1 if count else first):
+        word = word >> 1 | signs[place] << WORD - 1
+    for place in range(first, last):
+        word = word >> 1 | signs[place + WORD - 1] << WORD - 1
+        if place == first + noted * step and place < core[1]:
+            words[noted] = word
+            noted += 1
+        if due < noted and place - lags[0] == first + due * step:
+            if FEWEST <= _signs(words[due]) <= WORD - FEWEST:
+                key = _key(words[due])
+                earlier[due], heads[key] = heads[key], due
+            due += 1
+        anchor, times = heads[_key(word)], 0
+        while anchor >= 0 and place - first - anchor * step <= lags[1]:
+            if words[anchor] == word:
+                met[times % NEAREST] = first + anchor * step
+                times += 1
+            anchor = earlier[anchor]
+        for number in range(min(times, NEAREST)):
+            source = met[number]
+            if source >= BEFORE and _is_alike(wave, source, place, ahead):
+                found[0, pairs], found[1, pairs] = source, place
+                pairs += 1
+    return found[:, :pairs].copy()
 
 
-def _maybe(halves: Halves, keys: Halves, anchors: Places) -> Places:
-    """Places that may have the word of one of `anchors`, but for those that are known to be nothing but themselves."""
-    sought, known = keys[anchors], np.zeros(2**16, bool)
-    known[sought] = True
-    first, last = np.empty((2, 2**16), np.int32)  # place of the first and the last anchor of a key
-    first[sought[::-1]], last[sought] = anchors[::-1], anchors
-    maybe = known.take(keys)
-    maybe[anchors] = first[sought] != last[sought]
-    places = np.flatnonzero(maybe)
-    words, keys = _words(halves, places), keys[places]
-    kept = np.zeros(len(places), bool)
-    for some in (first[keys], last[keys]):
-        kept |= (places != some) & (words == _words(halves, some))
-    between = (first[sought] != anchors) & (last[sought] != anchors)
-    if between.any():
-        known[:] = False
-        known[sought[between]] = True
-        kept |= known[keys]
-    return places[kept]
+@compiled
+def _key(word: int) -> int:
+    """A number for a word, mostly another for others."""
+    return word * 0x9E3779B1 >> WORD - _KEY_BITS & (1 << _KEY_BITS) - 1
 
 
-def _met(halves: Halves, anchors: Places, places: Places, longest: int) -> Pairs:
-    """The first NEAREST of `anchors` that lie no more than `longest` before each of `places` and have the same word."""
-    ordered = np.append(np.sort(_words(halves, anchors).astype(np.int64) << 31 | anchors), -1)
-    sought = _words(halves, places).astype(np.int64) << 31
-    first = np.searchsorted(ordered[:-1], sought | np.maximum(places - longest, 0))
-    near = ordered[np.minimum(first + np.arange(NEAREST)[:, None], len(ordered) - 1)] - sought  # or another word's
-    later, met = np.nonzero((near <= places) & (near >= places - longest))
-    return Pairs(near[later, met], places[met])
+@compiled
+def _signs(word: int) -> int:
+    """How many of them are positive."""
+    count = 0
+    while word:
+        word &= word - 1
+        count += 1
+    return count
 
 
-def _half_words(wave: Samples) -> Halves:
-    """The signs of the WORD / 2 samples from each place on, a bit each."""
-    signs = (wave > 0).view(np.uint8)
-    for bits in (1, 2, 4):
-        signs = signs[:-bits] | signs[bits:] * np.uint8(1 << bits)  # NumPy shifts bytes one by one
-    wide = signs.astype(np.uint16)
-    return wide[:-8] | (wide[8:] << np.uint16(8))
-
-
-def _words(halves: Halves, places: npt.NDArray[np.integer]) -> npt.NDArray[np.uint32]:
-    """The signs of the WORD samples from each of `places` on."""
-    return np.asarray(halves[places] | (halves[places + WORD // 2].astype(np.uint32) << np.uint32(WORD // 2)))
-
-
-def _keys(halves: Halves) -> Halves:
-    """A number for each word: mostly another for others."""
-    return halves[: -WORD // 2] * np.uint16(0xCA6B) ^ halves[WORD // 2 :] * np.uint16(0x3C6D)
-
-
-def _step(rate_hz: int) -> int:
-    """Frames from one anchor to the next."""
-    return max(8, round(ANCHORS_S * rate_hz))
-
-
-def _window(rate_hz: int) -> Places:
-    """What is compared around a place."""
-    return np.arange(-8, max(48, round(0.002 * rate_hz)))
-
-
-def _alike(wave: Samples, pairs: Pairs, window: Places) -> Pairs:
-    pairs = pairs.where((pairs.sources >= -window[0]) & (pairs.copies + len(window) < len(wave)))
-    sources, copies = (wave.take(places[:, None] + window) for places in pairs)
-    error, power = unlike(sources, copies)
-    return pairs.where((error < ALIKE) & (power > len(window) * FAINTEST**2))
+@compiled
+def _is_alike(wave: Samples, source: int, copy: int, ahead: int) -> bool:
+    """Whether what is around two places is the same but for a gain, and not silent."""
+    before = after = both = 0.0
+    for at in range(-BEFORE, ahead):
+        x, y = float(wave[source + at]), float(wave[copy + at])
+        before, after, both = before + x * x, after + y * y, both + x * y
+    explained = max(both, 0.0) ** 2 / max(before * after, 1e-60)
+    return after > (BEFORE + ahead) * FAINTEST**2 and 1 - explained < ALIKE
 
 
 def unlike(sources: Array, copies: Array) -> tuple[Array, Array]:

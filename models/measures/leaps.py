@@ -7,9 +7,11 @@ cuts (models/measures/splices.py), steps of a channel's gain (models/measures/st
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d
 
 from models.measures.blocks import Array, Samples
+from models.measures.compiled import compiled
 
 ORDER = 6  # of the differences
 HOP_S, BESIDE_HOPS = 0.001, 12
@@ -22,17 +24,36 @@ def hop_of(sample_rate_hz: int) -> int:
     return max(16, round(HOP_S * sample_rate_hz))
 
 
-def leaps(planes: Samples, order: int = ORDER) -> Array:
-    """Differences, of all channels [channels, frames] together: [frames]."""
+def leaps(planes: Samples, order: int = ORDER) -> Samples:
+    """Differences, of all channels [channels, frames] together: [frames]; `order` is 2 or ORDER."""
     found = np.zeros(planes.shape[1], np.float32)
-    for bends in planes if planes.shape[1] > order else planes[:0]:
-        for _ in range(order):
-            bends = bends[1:] - bends[:-1]
-        found[order:] += np.abs(bends, out=bends)
+    for wave in planes:
+        (_add_sixth if order == ORDER else _add_second)(wave, found)
     return found
 
 
-def leaping(heights: Array, hop: int, core: slice, least: float = LEAP) -> list[int]:
+@compiled
+def _add_sixth(wave: Samples, found: Samples) -> None:
+    for at in range(len(wave) - 6):  # from 0 on, or Numba looks for negative places at each step
+        outer, inner, near = wave[at] + wave[at + 6], wave[at + 1] + wave[at + 5], wave[at + 2] + wave[at + 4]
+        found[at + 6] += abs(outer - np.float32(6) * inner + np.float32(15) * near - np.float32(20) * wave[at + 3])
+
+
+@compiled
+def _add_second(wave: Samples, found: Samples) -> None:
+    for at in range(len(wave) - 2):
+        found[at + 2] += abs(wave[at] - np.float32(2) * wave[at + 1] + wave[at + 2])
+
+
+@compiled
+def _tops(bits: npt.NDArray[np.int32], hop: int, tops: npt.NDArray[np.int32]) -> None:
+    """The highest of each hop; of floats from 0 on the bits are in the same order, and are compared many at once."""
+    for row in range(len(tops)):
+        for at in range(row * hop, (row + 1) * hop):
+            tops[row] = max(tops[row], bits[at])
+
+
+def leaping(heights: Samples, hop: int, core: slice, least: float = LEAP) -> list[int]:
     """Frames in the core whose `heights`, of `leaps`, leap `least` times out of what is beside; a leap has one."""
     rows, half = len(heights) // hop, BESIDE_HOPS // 2 - 1
     if rows < 2 * BESIDE_HOPS:
@@ -40,8 +61,7 @@ def leaping(heights: Array, hop: int, core: slice, least: float = LEAP) -> list[
     first, stop = max(0, core.start // hop - BESIDE_HOPS), min(rows, core.stop // hop + BESIDE_HOPS + 1)
     count = stop - first
     tops = np.zeros(count + 2 * BESIDE_HOPS, np.float32)  # with nothing beyond both ends
-    columns = np.ascontiguousarray(heights[first * hop : stop * hop].reshape(count, hop).T)  # far faster than by rows
-    columns.max(axis=0, out=tops[BESIDE_HOPS:-BESIDE_HOPS])
+    _tops(heights[first * hop :].view(np.int32), hop, tops[BESIDE_HOPS:-BESIDE_HOPS].view(np.int32))
     highest = maximum_filter1d(tops, 2 * half + 1)[half:]  # of what follows each hop
     beside = np.maximum(highest[:count], highest[BESIDE_HOPS + 2 :][:count])
     leap = np.flatnonzero(tops[BESIDE_HOPS:-BESIDE_HOPS] > least * beside)
