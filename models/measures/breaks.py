@@ -16,14 +16,11 @@ from functools import cache
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.fft import irfft, next_fast_len, rfft
-from scipy.linalg.lapack import dposv
-from scipy.ndimage import maximum_filter1d
 from scipy.signal import firwin
 
 from models.measures.blocks import Array, Samples
 from models.measures.decimate import Decimator
-from models.measures.prediction import hann
+from models.measures.prediction import filtered, hann, lags_of, predictors
 
 RATE_HZ = 2756
 ORDER, ROW_S, FITTED_ROWS = 32, 0.06, 2
@@ -31,7 +28,7 @@ FAILS_S, USUAL_S = 0.0035, 0.010  # beyond a place, and on the side that is fore
 BREAK = 6.0  # of the errors, over what is usual
 APART_S = 0.02  # of two breaks, the one that is less is none
 HALF_TAPS = 4  # of the filter, in steps
-_APART = np.abs(np.subtract.outer(np.arange(ORDER), np.arange(ORDER)))
+LIFT = 1e-7  # of the power, that noise is taken to have at least
 
 
 class Stream:
@@ -69,8 +66,9 @@ class Stream:
         apart = round(APART_S * self.rate_hz)
         row = self._row
         fails = _fails(self._wave, first - row, rows + 2, row, self.rate_hz)
-        tops = np.flatnonzero((fails > BREAK) & (fails == maximum_filter1d(fails, 2 * apart + 1)))
-        return [self._start + first - row + int(t) for t in tops if row <= t < (rows + 1) * row]
+        inside = np.flatnonzero(fails[row : (rows + 1) * row] > BREAK) + row
+        tops = [t for t in inside.tolist() if fails[t] == fails[max(0, t - apart) : t + apart + 1].max()]
+        return [self._start + first - row + top for top in tops]
 
 
 def _fails(wave: Array, first: int, rows: int, row: int, rate_hz: float) -> Array:
@@ -79,38 +77,20 @@ def _fails(wave: Array, first: int, rows: int, row: int, rate_hz: float) -> Arra
     [rows * row], from the place `first` on, with FITTED_ROWS rows and some more on either side.
     """
     size, beyond, usual = FITTED_ROWS * row, round(FAILS_S * rate_hz), round(USUAL_S * rate_hz)
-    lead, long = usual + ORDER, row + 2 * (usual + ORDER)
     windows = sliding_window_view(wave[first - size :], size)[::row][: rows + FITTED_ROWS + 1]
-    fast = next_fast_len(long, real=True)
-    filters = rfft(_predictors(windows * hann(size)), fast)
-    known = rfft(sliding_window_view(wave[first - lead :], long)[::row][:rows], fast)
-    ahead = irfft(known * filters[:rows], fast)[:, ORDER:long]
-    # From behind, the first frame that is beyond a place is the last one before it.
-    behind = irfft(known * filters[FITTED_ROWS + 1 :].conj(), fast)[:, long - ORDER - 2 :: -1]
-    ratios = [_leap(error, usual, beyond, row) for error in (ahead, behind)]
-    ratios[1] = ratios[1][:, ::-1]
-    return np.asarray(np.sqrt(np.minimum(*ratios) * np.sqrt(ratios[0] * ratios[1])).ravel())
-
-
-def _leap(error: Array, usual: int, beyond: int, row: int) -> Array:
-    """The power of errors [rows, usual + row + more] of `beyond` frames from each place on, of `usual` ones before."""
-    sums = np.zeros((len(error), error.shape[1] + 1))
-    np.cumsum(error * error, axis=1, out=sums[:, 1:])
-    here = sums[:, usual : usual + row]
-    before, after = here - sums[:, :row], sums[:, usual + beyond :][:, :row] - here
-    return np.asarray(after * (usual / beyond) / (before + usual * 1e-9))
-
-
-def _predictors(windows: Array) -> Array:
-    """Prediction error filters [rows, ORDER + 1] of windows [rows, frames]."""
-    fast = next_fast_len(windows.shape[1] + ORDER, real=True)
-    spectra = rfft(windows, fast)
-    lags = irfft(spectra.real**2 + spectra.imag**2, fast)[:, : ORDER + 1]
-    lags[:, 0] = lags[:, 0] * (1 + 1e-7) + 1e-9
-    weights = np.ones(lags.shape)
-    for filter_, known, matrix in zip(weights, lags, lags[:, _APART], strict=True):
-        filter_[1:] = -dposv(matrix.T, known[1:])[1]  # symmetric: as it lies in memory
-    return weights
+    filters = predictors(lags_of(windows * hann(size), ORDER), LIFT)
+    errors = np.empty((2, rows, row + 2 * usual))  # ahead, and from behind
+    for number in range(rows):
+        around = wave[first + number * row - usual - ORDER :][: errors.shape[2] + 2 * ORDER]
+        filtered(around[:-ORDER], filters[number], errors[0, number])
+        filtered(around[ORDER:], filters[number + FITTED_ROWS + 1, ::-1].copy(), errors[1, number])
+    sums = np.zeros((2, rows, row + 2 * usual + 1))
+    np.cumsum(errors * errors, axis=2, out=sums[:, :, 1:])
+    here, left, right, near = (sums[:, :, at : at + row] for at in (usual, 0, 2 * usual, usual + beyond))
+    just_before = sums[1, :, usual - beyond :][:, :row]
+    ahead = (near[0] - here[0]) / (here[0] - left[0] + usual * 1e-9)
+    behind = (here[1] - just_before) / (right[1] - here[1] + usual * 1e-9)
+    return np.asarray(np.sqrt(np.minimum(ahead, behind) * np.sqrt(ahead * behind)) * (usual / beyond)).ravel()
 
 
 @cache

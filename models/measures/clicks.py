@@ -22,7 +22,7 @@ from models.events import Event
 from models.measures.blocks import Array, Samples, measured
 from models.measures.finding import MOST_EVENTS, Finder, rms
 from models.measures.outliers import added
-from models.measures.prediction import ORDER, errors_of, hann, lags_of, padded_for, predictors
+from models.measures.prediction import LIFT, ORDER, errors_of, hann, lags_of, padded_for, predictors
 from models.measures.strokes import Stroke, heard, musical
 
 FRAME_S = 0.046
@@ -152,7 +152,7 @@ class ClickFinder(Finder):
         at = min(first, half)
         if at < ORDER or len(around) < at + 4 * ORDER:
             return []
-        weights = predictors(lags_of(around * hann(len(around)))[None])[0]
+        weights = predictors(lags_of((around * hann(len(around)))[None], ORDER), LIFT)[0]
         explained, width, height = added(np.convolve(around, weights)[: len(around)], weights, at)
         alone = round(ALONE_S * self.sample_rate_hz)
         before, after = rms(around[max(0, at - alone) : at]), rms(around[at + width : at + width + alone])

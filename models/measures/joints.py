@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg.lapack import dposv
-from scipy.signal import lfilter
 
 from models.measures.blocks import Array
+from models.measures.compiled import compiled
 from models.measures.finding import rms
+from models.measures.prediction import filtered
 
 ORDER, BASE = 32, 400  # of predictions; frames whose error is the measure
 RIDGE = 1e-9  # of the power, or nothing limits what a steady tone asks for
@@ -25,9 +26,7 @@ BESIDE = 8  # frames about the place that belong to neither side for sure
 FAILS = 5.0  # of a silent channel, at the place: it says nothing
 
 _ONE = np.eye(ORDER)
-_PLACES = np.arange(ORDER + 1)
-_PAIRS = _PLACES[:ORDER, None] + _PLACES  # a place, and those up to ORDER beyond it
-_EARLIER, _APART = np.minimum.outer(_PLACES, _PLACES), np.abs(np.subtract.outer(_PLACES, _PLACES))
+_MOST = 1e6  # of what goes on: no law keeps such a filter stable
 
 
 class Joint(NamedTuple):
@@ -52,7 +51,8 @@ def joint(channels: Array, centre: int, guard: int, least: float, goes_on: int) 
         goes_on: frames for which a sound is made to go on beyond the place.
     """
     around = channels.sum(axis=0)
-    back, error_back = _predicted(around[::-1], len(around) - centre, guard)
+    turned = around[::-1].copy()
+    back, error_back = _predicted(turned, len(around) - centre, guard)
     error_back = error_back[::-1]
     if rms(error_back[centre - guard : centre + guard]) < least:  # most that is struck
         return None
@@ -64,33 +64,40 @@ def joint(channels: Array, centre: int, guard: int, least: float, goes_on: int) 
         (rms(error_ahead[place : place + BEYOND]), rms(error_back[place - BEYOND : place])),
         (abs(float(error_ahead[place])), abs(float(error_back[place - 1]))),
         abs(float(around[place] + ahead[1:] @ around[place - ORDER : place][::-1])),
-        (_other(around, ahead, place, goes_on), _other(around[::-1], back, len(around) - place, goes_on)),
+        (_other(around, ahead, place, goes_on), _other(turned, back, len(around) - place, goes_on)),
         min(_fails(channel, ahead, place) for channel in channels),
     )
 
 
 def _predicted(around: Array, centre: int, guard: int) -> tuple[Array, Array]:
     """The prediction of what is before `centre`, and its error about there, of its root mean square just before."""
-    products = _products(around[: centre - guard])
+    products = _products(around[: centre - guard], ORDER)
     products += products[::-1, ::-1]
     ridge = RIDGE * float(products.trace()) / (ORDER + 1) + 1e-12
     weights = np.ones(ORDER + 1)
     weights[1:] = -dposv(products[1:, 1:] + ridge * _ONE, products[1:, 0])[1]
     error = np.zeros(len(around))
     first, last = max(ORDER, centre - guard - BASE), centre + guard + 2 * NEAR
-    error[first:last] = np.convolve(around[first - ORDER : last], weights, "valid")
+    filtered(around[first - ORDER : last], weights, error[first:last])
     return weights, error / (rms(error[first : centre - guard]) + 1e-9)
 
 
-def _products(wave: Array) -> Array:
-    """Sums of the products of any two places in all windows of ORDER + 1 samples, [ORDER + 1, ORDER + 1].
+@compiled
+def _products(wave: Array, order: int) -> Array:
+    """Sums of the products of any two places in all windows of order + 1 samples, [order + 1, order + 1].
 
     One of them has a product more at the end than the one before it on its diagonal, and one less at the beginning.
     """
-    end, sums = wave[len(wave) - ORDER :], np.empty((ORDER + 1, ORDER + 1))  # by the earlier place, and how far apart
-    sums[0] = np.correlate(wave, wave[: len(wave) - ORDER])
-    sums[1:] = end[np.minimum(_PAIRS, ORDER - 1)] * end[:, None] - wave[_PAIRS] * wave[:ORDER, None]
-    return np.asarray(np.cumsum(sums, axis=0)[_EARLIER, _APART])
+    found, windows = np.empty((order + 1, order + 1)), len(wave) - order
+    for apart in range(order + 1):
+        early, late, products = wave[:windows], wave[apart:], 0.0
+        for at in range(windows):
+            products += early[at] * late[at]
+        for place in range(order + 1 - apart):
+            found[place, place + apart] = found[place + apart, place] = products
+            products += wave[windows + place] * wave[min(windows + place + apart, len(wave) - 1)]
+            products -= early[place] * late[place]
+    return found
 
 
 def _meeting(ahead: Array, back: Array, centre: int, guard: int) -> int:
@@ -103,15 +110,27 @@ def _meeting(ahead: Array, back: Array, centre: int, guard: int) -> int:
 
 def _other(around: Array, weights: Array, place: int, length: int) -> float:
     """How far what comes from `place` on is another sound than what would have gone on: 0..2."""
-    error = np.convolve(around[: place + length], weights)[: place + length]
-    error[place:] = 0.0
-    foreseen = np.clip(lfilter([1.0], weights, error)[place:], -1e6, 1e6)  # no law keeps such a filter stable
     came = around[place : place + length]
+    foreseen = _gone_on(around[place - ORDER : place], weights, len(came))
     return float(np.sum((came - foreseen) ** 2) / (np.sum(came**2) + np.sum(foreseen**2) + 1e-20))
+
+
+@compiled
+def _gone_on(before: Array, weights: Array, length: int) -> Array:
+    """What the law of the filter [order + 1] makes of what was before, [order], for `length` frames."""
+    order = len(before)
+    wave = np.zeros(order + length)
+    wave[:order] = before
+    for at in range(length):
+        for late in range(1, order + 1):
+            wave[order + at] -= weights[late] * wave[order + at - late]
+    return np.clip(wave[order:], -_MOST, _MOST)
 
 
 def _fails(channel: Array, weights: Array, place: int) -> float:
     """By how much the prediction of all channels fails in one, of its error there before."""
-    error = np.convolve(channel[: place + BEYOND], weights)[: place + BEYOND]
-    usual = rms(error[max(ORDER, place - BASE) : place - BESIDE])
-    return rms(error[place:]) / usual if usual > 1e-7 else FAILS
+    first = max(ORDER, place - BASE)
+    error = np.empty(place + BEYOND - first)
+    filtered(channel[first - ORDER : place + BEYOND], weights, error)
+    usual = rms(error[: place - BESIDE - first])
+    return rms(error[place - first :]) / usual if usual > 1e-7 else FAILS

@@ -1,7 +1,8 @@
 """Linear prediction of short rows of a wave from the samples before, by the autocorrelation of what is around them.
 
 Conventions. A row of `size` samples is predicted by a filter that is fitted to it and to half as much on either side,
-under a Hann window. Waves are float32 [frames]; filters begin with 1, so that their output is the error.
+under a Hann window. Waves are float32 [frames]; filters begin with 1, so that their output is the error. Filters are
+found by the recursion of Levinson and Durbin (Makhoul, "Linear Prediction: A Tutorial Review", 1975).
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from functools import cache
 import numpy as np
 
 from models.measures.blocks import Array, Samples
+from models.measures.compiled import compiled
 
 ORDER = 16
-_AT_ONCE = 6  # rows, which fit a cache
+LIFT = 1e-9  #: of the power, that noise is taken to have at least: it bounds what steady tones ask for
 
 
 def padded_for(planes: Samples, size: int) -> Samples:
@@ -25,69 +27,56 @@ def padded_for(planes: Samples, size: int) -> Samples:
 
 
 def errors_of(padded: Samples, size: int, rows: Array) -> Array:
-    """How far the samples of some rows are off their prediction, [rows, size]; `size` is a multiple of 2 ORDER."""
-    errors = np.empty((len(rows), size))
-    for at in range(0, len(rows), _AT_ONCE):
-        some = (rows[at : at + _AT_ONCE] * size + ORDER).tolist()
-        errors[at : at + _AT_ONCE] = _errors(np.stack([padded[start : start + 2 * size] for start in some]))
+    """How far the samples of some rows are off their prediction, [rows, size]; `size` is even."""
+    window, errors = hann(2 * size), np.empty((len(rows), size))
+    for place, row in enumerate(rows.tolist()):
+        around = padded[row * size + ORDER :][: 2 * size]
+        filter_ = predictors(lags_of((around * window)[None], ORDER), LIFT)[0]
+        filtered(padded[row * size + size // 2 :][: size + ORDER].astype(np.float64), filter_, errors[place])
     return np.abs(errors, out=errors)
 
 
-def _errors(around: Samples) -> Array:
-    """Errors of the middle halves of [rows, samples], which the filters are fitted to.
-
-    Sums of products are products of matrices, ORDER samples at once: far faster than one after another.
-    """
-    count, samples = around.shape
-    around = around.astype(np.float64)
-    filters = np.append(predictors(_lags_of_each(around * hann(samples))), np.zeros((count, 1)), axis=1)
-    before, within = filters[:, _taps()[:ORDER]], filters[:, _taps()[ORDER:]]
-    pieces = around.reshape(count, samples // ORDER, ORDER)
-    middle = slice(samples // ORDER // 4, samples // ORDER * 3 // 4)
-    errors = pieces[:, middle] @ within
-    errors += pieces[:, middle.start - 1 : middle.stop - 1] @ before
-    return np.asarray(errors.reshape(count, samples // 2))
+@compiled
+def filtered(wave: Array, filter_: Array, output: Array) -> None:
+    """Gives `output` [frames] what the filter [order + 1] makes of `wave` [order + frames]."""
+    output[:] = 0.0
+    order = len(filter_) - 1
+    for late in range(order + 1):
+        weight, came = filter_[late], wave[order - late :]
+        for at in range(len(output)):
+            output[at] += weight * came[at]
 
 
-def _lags_of_each(windows: Array) -> Array:
-    """The autocorrelations of windows [rows, samples], [rows, ORDER + 1]: sums along diagonals of products."""
-    pieces = windows.reshape(len(windows), windows.shape[1] // ORDER, ORDER)
-    turned = pieces.copy().transpose(0, 2, 1)  # a product with itself is slow, for it is thought to be a large one
-    products = np.concatenate([turned @ pieces, turned[..., :-1] @ pieces[:, 1:]], axis=2)
-    return np.asarray(products.reshape(len(windows), 2 * ORDER**2) @ _diagonals())
+@compiled
+def lags_of(windows: Array, order: int) -> Array:
+    """The autocorrelations [rows, order + 1] of windows [rows, frames], float64."""
+    lags = np.zeros((len(windows), order + 1))
+    for row in range(len(windows)):
+        for lag in range(order + 1):
+            early, late, products = windows[row], windows[row, lag:], 0.0
+            for at in range(len(late)):
+                products += early[at] * late[at]
+            lags[row, lag] = products
+    return lags
 
 
-@cache
-def _diagonals() -> Array:
-    """Which of [ORDER, 2 ORDER] products are of samples that are so far apart, [products, ORDER + 1]; made once."""
-    apart = np.arange(2 * ORDER) - np.arange(ORDER)[:, None]
-    return np.asarray(apart.ravel()[:, None] == np.arange(ORDER + 1), np.float64)
-
-
-@cache
-def _taps() -> Array:
-    """The tap by which each of ORDER outputs takes 2 ORDER inputs, ORDER + 1 for none, [2 ORDER, ORDER]; made once."""
-    taps = ORDER + np.arange(ORDER) - np.arange(2 * ORDER)[:, None]
-    return np.where((taps >= 0) & (taps <= ORDER), taps, ORDER + 1)
-
-
-def lags_of(window: Array, order: int = ORDER) -> Array:
-    """The autocorrelation of a window, [order + 1]."""
-    return np.correlate(np.append(window, np.zeros(order)), window)
-
-
-def predictors(lags: Array) -> Array:
-    """Prediction error filters [rows, order + 1] by autocorrelations of that shape."""
-    lags = np.concatenate([lags[:, :1] * (1 + 1e-9) + 1e-9, lags[:, 1:]], axis=1)
-    weights = np.ones_like(lags)
-    weights[:, 1:] = np.linalg.solve(lags[:, _apart(lags.shape[1] - 1)], -lags[:, 1:, None])[..., 0]
-    return weights
-
-
-@cache
-def _apart(order: int) -> Array:
-    """How far two of `order` samples are apart, [order, order]; made once."""
-    return np.abs(np.subtract.outer(np.arange(order), np.arange(order)))
+@compiled
+def predictors(lags: Array, lift: float) -> Array:
+    """Prediction error filters [rows, order + 1] by autocorrelations of that shape, float64; `lift` as LIFT."""
+    filters, before = np.zeros(lags.shape), np.zeros(lags.shape[1])
+    for row in range(len(lags)):
+        own, known = filters[row], lags[row]
+        own[0], error = 1.0, known[0] * (1 + lift) + 1e-9
+        for order in range(1, len(known)):
+            off = known[order]
+            for tap in range(1, order):
+                off += own[tap] * known[order - tap]
+            reflected = -off / error
+            before[:order] = own[:order]
+            for tap in range(1, order + 1):
+                own[tap] = before[tap] * (tap < order) + reflected * before[order - tap]
+            error *= 1 - reflected * reflected
+    return filters
 
 
 @cache

@@ -21,7 +21,7 @@ from models.measures.balance import Balance
 from models.measures.blocks import Array, Samples, measured
 from models.measures.finding import Finder, decibels, rms
 from models.measures.leaps import BESIDE_HOPS, GUARD, hop_of, leaping, leaps
-from models.measures.prediction import hann, lags_of, predictors
+from models.measures.prediction import LIFT, filtered, hann, lags_of, predictors
 
 ORDER = 24
 SIDE, NEAR = 1024, 256  # samples before and after a step: for the prediction, for what is usual
@@ -142,14 +142,18 @@ def _predictors(around: Array) -> Array:
     """Prediction error filters [rows, ORDER + 1] for both sides, whatever their levels."""
     sides = np.stack([around[:, :SIDE], around[:, -SIDE:]], axis=1)
     sides = sides * hann(SIDE) / np.maximum(np.sqrt(np.mean(sides**2, axis=2, keepdims=True)), 1e-12)
-    return predictors(np.array([sum(lags_of(side, ORDER) for side in both) for both in sides]))
+    lags = lags_of(sides.reshape(-1, SIDE), ORDER)
+    return predictors(lags[::2] + lags[1::2], LIFT)
 
 
 def _far_out(around: Array, weights: Array) -> Array:
     """How far the residual in the middle is out of that before and after, [rows]."""
     middle = slice(NEAR, NEAR + ORDER + 4)
     seen = around[:, SIDE - NEAR - ORDER : SIDE + ORDER + 4 + NEAR]
-    squares = np.array([np.convolve(row, filter_, "valid") for row, filter_ in zip(seen, weights, strict=True)]) ** 2
+    errors = np.empty((len(seen), seen.shape[1] - ORDER))
+    for wave, filter_, error in zip(seen, weights, errors, strict=True):
+        filtered(wave, filter_, error)
+    squares = errors**2
     before, level, after = (
         np.sqrt(part.mean(axis=1)) for part in (squares[:, :NEAR], squares[:, middle], squares[:, middle.stop :])
     )
