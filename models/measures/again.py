@@ -1,8 +1,8 @@
 """Where a wave comes again within 60 ms, whatever its gain: by the signs of its samples.
 
-No gain changes signs, and rounding changes those of the faintest samples alone. So the signs of 32 samples, every
-millisecond, are looked for in what follows, as keys in a table; where they are found, two milliseconds are compared.
-Recorded music has hardly a place where these agree to -25 dB.
+No gain changes signs, and rounding changes those of the faintest samples alone. So the signs of 32 samples, some two
+in a millisecond, are looked for in what follows, as keys in a table; where they are found, two milliseconds are
+compared. Recorded music has hardly a place where these agree to -25 dB.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Places = npt.NDArray[np.int64]
 SHORTEST_LAG_S, LONGEST_LAG_S = 0.005, 0.0605
 WORD = 32  # signs that are looked for
 FEWEST = 4  # of one sign among them: what is nearly all of one tells nothing
-ANCHORS_S = 0.001
+EVERY_S = 0.0005  # on average
 NEAREST = 3  # places of the same signs that are tried, of those the farthest
 BEFORE = 8  # samples before a place that are compared, too
 ALIKE = 10 ** (-25 / 10)  # power of what a gain does not explain, of all
 FAINTEST = 1e-5
-_KEY_BITS = 14
+_KEY_BITS = 12
 
 
 class Pairs(NamedTuple):
@@ -35,14 +35,17 @@ class Pairs(NamedTuple):
     copies: Places  #: later ones
 
 
-def pairs_in(sound: Samples, core: slice, rate_hz: int) -> Pairs:
-    """Pairs whose sources lie in the `core` of a `sound` [frames], whitened alike but for a gain for 2 ms."""
-    step, ahead = max(8, round(ANCHORS_S * rate_hz)), max(48, round(0.002 * rate_hz))
-    shortest, longest = round(SHORTEST_LAG_S * rate_hz), round(LONGEST_LAG_S * rate_hz)
+def pairs_in(sound: Samples, core: slice, rate_hz: int, every: int | None = None) -> Pairs:
+    """Pairs whose sources lie in the `core` of a `sound` [frames], whitened alike but for a gain for 2 ms.
+
+    Args:
+        every: of so many words one is looked for; of those of EVERY_S if it is None. A tone has few different ones.
+    """
+    ahead, every = max(48, round(0.002 * rate_hz)), every or round(EVERY_S * rate_hz)
+    lags = round(SHORTEST_LAG_S * rate_hz), round(LONGEST_LAG_S * rate_hz)
     begin = max(0, core.start - BEFORE)
-    wave = whitened(sound[begin : core.stop + longest + WORD + ahead + 2])
-    first, stop = -(-core.start // step) * step - begin, core.stop - begin
-    found = _pairs(wave, (wave > 0).view(np.uint8), (first, stop), (shortest, longest), step, ahead)
+    wave = whitened(sound[begin : core.stop + lags[1] + WORD + ahead + 2])
+    found = _pairs(wave, (wave > 0).view(np.uint8), (core.start - begin, core.stop - begin), lags, every, ahead)
     return Pairs(begin + found[0], begin + found[1])
 
 
@@ -54,47 +57,41 @@ def whitened(sound: Samples) -> Samples:
 
 @compiled
 def _pairs(
-    wave: Samples, signs: npt.NDArray[np.uint8], core: tuple[int, int], lags: tuple[int, int], step: int, ahead: int
+    wave: Samples, signs: npt.NDArray[np.uint8], core: tuple[int, int], lags: tuple[int, int], every: int, ahead: int
 ) -> Places:
-    """Sources and copies, [2, pairs]: every `step` of the core, and the same signs that lie by one of `lags` behind.
+    """Sources in the core and their copies, by one of `lags` behind, [2, pairs].
 
-    Anchors of one key are a chain from the last one back; they join it when they are the shortest lag behind.
+    Words are marks if they say so themselves, one among `every`: so those of a source and of its copy are the same
+    ones. Marks of one key are a chain, from the last one back.
     """
     first, last = core[0], min(core[1] + lags[1], len(wave) - max(WORD, ahead) + 1)
-    count = max(0, (last - first) // step + 1)
-    words, earlier, heads = np.empty(count, np.int64), np.empty(count, np.int64), np.full(1 << _KEY_BITS, -1, np.int32)
-    found, pairs, met = np.empty((2, NEAREST * max(0, last - first)), np.int64), 0, np.empty(NEAREST, np.int64)
-    noted, due, word = 0, 0, 0
-    for place in range(first, first + WORD - 1 if count else first):
+    most, word, count, pairs = max(0, last - first), 0, 0, 0
+    places, words, earlier = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    heads, met, found = (
+        np.full(1 << _KEY_BITS, -1),
+        np.empty(NEAREST, np.int64),
+        np.empty((2, NEAREST * most), np.int64),
+    )
+    for place in range(first, first + min(most, WORD - 1)):
         word = word >> 1 | signs[place] << WORD - 1
     for place in range(first, last):
         word = word >> 1 | signs[place + WORD - 1] << WORD - 1
-        if place == first + noted * step and place < core[1]:
-            words[noted] = word
-            noted += 1
-        if due < noted and place - lags[0] == first + due * step:
-            if FEWEST <= _signs(words[due]) <= WORD - FEWEST:
-                key = _key(words[due])
-                earlier[due], heads[key] = heads[key], due
-            due += 1
-        anchor, times = heads[_key(word)], 0
-        while anchor >= 0 and place - first - anchor * step <= lags[1]:
-            if words[anchor] == word:
-                met[times % NEAREST] = first + anchor * step
+        mixed = word * 0x9E3779B1
+        if (mixed >> 48 & 0xFFFF) * every >= 1 << 16 or not FEWEST <= _signs(word) <= WORD - FEWEST:
+            continue
+        mark, key, times = heads[mixed >> 34 & (1 << _KEY_BITS) - 1], mixed >> 34 & (1 << _KEY_BITS) - 1, 0
+        places[count], words[count], earlier[count], heads[key] = place, word, mark, count
+        count += 1
+        while mark >= 0 and place - places[mark] <= lags[1]:
+            if words[mark] == word and place - places[mark] >= lags[0] and places[mark] < core[1]:
+                met[times % NEAREST] = places[mark]
                 times += 1
-            anchor = earlier[anchor]
+            mark = earlier[mark]
         for number in range(min(times, NEAREST)):
-            source = met[number]
-            if source >= BEFORE and _is_alike(wave, source, place, ahead):
-                found[0, pairs], found[1, pairs] = source, place
+            if met[number] >= BEFORE and _is_alike(wave, met[number], place, ahead):
+                found[0, pairs], found[1, pairs] = met[number], place
                 pairs += 1
     return found[:, :pairs].copy()
-
-
-@compiled
-def _key(word: int) -> int:
-    """A number for a word, mostly another for others."""
-    return word * 0x9E3779B1 >> WORD - _KEY_BITS & (1 << _KEY_BITS) - 1
 
 
 @compiled

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.measures.blocks import Array, Samples
+from models.measures.compiled import compiled
 
 FRAME_S = 0.01
 SIDE_S, SHORT_S = 0.3, 0.03
@@ -27,6 +28,10 @@ TURNED, FEWEST_TURNED = 0.2, 2  # product of the correlations, below 0; of so ma
 FAINTEST = 1e-7  # mean square of the softer channel
 CHUNK = 6000  # frames that are looked at together
 APART_FRAMES = 20
+
+
+#: What each emphasis adds of the sample before, and of the one before that: the wave, its first and second differences.
+_EMPHASES = np.array([[0, 0], [-1, 0], [-2, 1]], np.float32)
 
 
 class BalanceStep(NamedTuple):
@@ -54,13 +59,7 @@ class Balance:
         wave = np.concatenate([self._left, planes], axis=1)
         count = (wave.shape[1] - 2) // self._hop
         self._left = wave[:, count * self._hop :].copy()
-        wave = wave[:, : 2 + count * self._hop]
-        first = wave[:, 1:] - wave[:, :-1]
-        sums = np.empty((3, 3, count), np.float32)
-        for emphasis, own in zip((wave[:, 2:], first[:, 1:], first[:, 1:] - first[:, :-1]), sums, strict=True):
-            framed = emphasis.reshape(2, count, self._hop)
-            np.einsum("cns,cns->cn", framed, framed, out=own[:2])
-            np.einsum("ns,ns->n", *framed, out=own[2])
+        sums = _products(wave, _EMPHASES, self._hop, count)
         self._sums.append(sums)
         if sum(sums.shape[2] for sums in self._sums) >= CHUNK:
             self._look()
@@ -78,6 +77,22 @@ class Balance:
                 self._found.append(step._replace(frame=(self._at + step.frame) * self._hop))
         keep = max(0, sums.shape[2] - 2 * self._side)
         self._sums, self._at = [sums[:, :, keep:]], self._at + keep
+
+
+@compiled
+def _products(wave: Samples, emphases: Samples, hop: int, count: int) -> Samples:
+    """Energies of both channels [2, 2 + count * hop] and their product in each hop, of each emphasis: [3, 3, count]."""
+    sums = np.empty((3, 3, count), np.float32)
+    for frame in range(count):
+        a, b = wave[0, frame * hop :], wave[1, frame * hop :]
+        for emphasis in range(3):
+            last, first = emphases[emphasis]
+            own = other = both = np.float32(0)
+            for at in range(hop):
+                x, y = a[at + 2] + last * a[at + 1] + first * a[at], b[at + 2] + last * b[at + 1] + first * b[at]
+                own, other, both = own + x * x, other + y * y, both + x * y
+            sums[emphasis, 0, frame], sums[emphasis, 1, frame], sums[emphasis, 2, frame] = own, other, both
+    return sums
 
 
 class _Sides(NamedTuple):

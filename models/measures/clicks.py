@@ -13,6 +13,7 @@ any rate one to three samples that were added to the sound are told by the trace
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ import numpy as np
 
 from models.events import Event
 from models.measures.blocks import Array, Samples, measured
+from models.measures.compiled import compiled
 from models.measures.finding import MOST_EVENTS, Finder, rms
 from models.measures.outliers import added
 from models.measures.prediction import LIFT, ORDER, errors_of, hann, lags_of, padded_for, predictors
@@ -73,10 +75,10 @@ class ClickFinder(Finder):
             return
         self._bounds = NARROW_BAND if self.sample_rate_hz < NARROW_BELOW_HZ else WIDE_BAND
         padded, count = padded_for(planes, size), -(-planes.shape[1] // size)
-        frames = padded[:, size // 2 + ORDER :][:, : count * size].reshape(self.channels, count, size)
-        bends = _bends(frames)
-        for channel, own in enumerate(_busy(frames, bends)):
-            found = self._residual(padded[channel], frames[channel], bends[channel], own) if own.any() else None
+        for channel in range(self.channels):
+            frames = padded[channel, size // 2 + ORDER :][: count * size].reshape(count, size)
+            own = _busy(frames)
+            found = self._residual(padded[channel], frames, own) if own.any() else None
             if found is not None:
                 found[0][planes.shape[1] :] = 0.0  # what was padded
                 clicks = self._clicks(planes[channel], *found, core, at)
@@ -85,7 +87,7 @@ class ClickFinder(Finder):
                     words = f"{far:.0f} times what the sound around it leaves unforeseen"
                     self.tell(at + burst.first, at + burst.last + 1, channel, far / (far + 6), words)
 
-    def _residual(self, padded: Samples, frames: Samples, bends: Samples, own: Array) -> tuple[Array, Array] | None:
+    def _residual(self, padded: Samples, frames: Samples, own: Array) -> tuple[Array, Array] | None:
         """What each sample is off its prediction, [frames], and the scale of that, [rows]; None without a click.
 
         Rows of samples in which none stands out, nor beside them, have a residual of 0. `own` are those with one.
@@ -93,7 +95,7 @@ class ClickFinder(Finder):
         count, size = frames.shape
         level = _levels_at_least(frames, round(ALONE_S * self.sample_rate_hz))
         rows = np.flatnonzero(own)
-        high = _highest(np.abs(bends[rows])) > np.maximum(BENDS_OVER_LEVEL * level[rows], 0.5 * FAINTEST)
+        high = _highest(_bends(frames[rows])) > np.maximum(BENDS_OVER_LEVEL * level[rows], 0.5 * FAINTEST)
         rows = rows[high.any(axis=1)]
         errors = errors_of(padded, size, rows)
         if not len(rows) or not _may_click(errors, level[rows]):
@@ -239,21 +241,28 @@ def _highest(values: Array) -> Array:
     return np.asarray(values.reshape(len(values), CELLS, values.shape[1] // CELLS).max(axis=2))
 
 
-def _bends(frames: Samples) -> Samples:
-    """Second differences of rows [channels, rows, samples], 0 for the last two; as of whole waves, which is faster."""
-    wave, bends = frames.reshape(len(frames), -1), np.empty_like(frames)
-    steps = wave[:, 1:] - wave[:, :-1]
-    np.subtract(steps[:, 1:], steps[:, :-1], out=bends.reshape(len(frames), -1)[:, :-2])
-    bends[..., -2:] = 0.0
+def _bends(rows: Samples) -> Samples:
+    """Second differences, upwards and downwards alike, of [rows, samples], 0 for the last two."""
+    bends = np.zeros_like(rows)
+    np.abs(np.diff(rows, 2), out=bends[:, :-2])
     return bends
 
 
-def _busy(frames: Samples, bends: Samples) -> Array:
-    """Rows [channels, rows, samples] with a sample out of the second differences: others have no click."""
-    highest = np.maximum(bends.max(axis=2), -bends.min(axis=2))
-    busy = np.asarray(highest > BENDS_OVER_LEVEL * np.sqrt(np.einsum("crs,crs->cr", frames, frames) / frames.shape[2]))
-    if busy.any():
-        busy[busy] = highest[busy] > BENDS_OVER_MEAN * np.abs(bends[busy]).sum(axis=1) / (bends.shape[2] - 2) + 1e-6
+@compiled
+def _busy(frames: Samples) -> Array:
+    """Rows [rows, samples] with a sample out of the second differences: others have no click."""
+    rows, size = frames.shape
+    busy = np.zeros(rows, np.bool_)
+    for row in range(rows):
+        wave, energy, bends, out = frames[row], np.float32(0), np.float32(0), 0
+        for at in range(size - 2):
+            bends += abs(wave[at] - np.float32(2) * wave[at + 1] + wave[at + 2])
+            energy += wave[at] * wave[at]
+        far_out = BENDS_OVER_LEVEL * math.sqrt(energy / size), BENDS_OVER_MEAN * bends / (size - 2) + 1e-6
+        least = np.float32(max(far_out))
+        for at in range(size - 2):
+            out += abs(wave[at] - np.float32(2) * wave[at + 1] + wave[at + 2]) > least
+        busy[row] = out > 0
     return busy
 
 
