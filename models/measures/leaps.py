@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import maximum_filter1d
 
-from models.measures.blocks import Array, Samples
+from models.measures.blocks import Samples
 from models.measures.compiled import compiled
 
 ORDER = 6  # of the differences
@@ -55,25 +54,42 @@ def _tops(bits: npt.NDArray[np.int32], hop: int, tops: npt.NDArray[np.int32]) ->
 
 def leaping(heights: Samples, hop: int, core: slice, least: float = LEAP) -> list[int]:
     """Frames in the core whose `heights`, of `leaps`, leap `least` times out of what is beside; a leap has one."""
-    rows, half = len(heights) // hop, BESIDE_HOPS // 2 - 1
+    rows = len(heights) // hop
     if rows < 2 * BESIDE_HOPS:
         return []
     first, stop = max(0, core.start // hop - BESIDE_HOPS), min(rows, core.stop // hop + BESIDE_HOPS + 1)
     count = stop - first
     tops = np.zeros(count + 2 * BESIDE_HOPS, np.float32)  # with nothing beyond both ends
     _tops(heights[first * hop :].view(np.int32), hop, tops[BESIDE_HOPS:-BESIDE_HOPS].view(np.int32))
-    highest = maximum_filter1d(tops, 2 * half + 1)[half:]  # of what follows each hop
-    beside = np.maximum(highest[:count], highest[BESIDE_HOPS + 2 :][:count])
-    leap = np.flatnonzero(tops[BESIDE_HOPS:-BESIDE_HOPS] > least * beside)
-    places = [int(row * hop + heights[row * hop :][:hop].argmax()) for row in (first + leap).tolist()]
+    leap = first + _out(tops, least)
+    places = [int(row * hop + heights[row * hop :][:hop].argmax()) for row in leap.tolist()]
     return [p for p in places if core.start <= p < core.stop and _ratio(heights, p, BESIDE_HOPS * hop) > least]
 
 
-def _ratio(heights: Array, place: int, reach: int) -> float:
+@compiled
+def _out(tops: Samples, least: float) -> npt.NDArray[np.int64]:
+    """Which of the tops, BESIDE_HOPS at both ends aside, are so many times as high as those beside but the next."""
+    found, count = np.empty(len(tops), np.int64), 0
+    for row in range(len(tops) - 2 * BESIDE_HOPS):
+        own, away = tops[row + BESIDE_HOPS], 2
+        while away <= BESIDE_HOPS and own > least * max(tops[row + BESIDE_HOPS - away], tops[row + BESIDE_HOPS + away]):
+            away += 1
+        if away > BESIDE_HOPS:
+            found[count] = row
+            count += 1
+    return found[:count].copy()
+
+
+@compiled
+def _ratio(heights: Samples, place: int, reach: int) -> float:
     """How far a frame leaps out of both sides; 0 if it is not the highest of its leap."""
-    first = max(0, place - GUARD)
-    if heights[first : place + GUARD + 1].argmax() != place - first:  # the same leap, seen from the next hop
-        return 0.0
-    before = heights[max(0, place - reach) : first].max(initial=1e-9)
-    after = heights[place + GUARD + 1 : place + reach].max(initial=1e-9)
-    return float(heights[place] / max(before, after))
+    first, stop = max(0, place - GUARD), min(len(heights), place + GUARD + 1)
+    for at in range(first, stop):
+        if heights[at] > heights[place] or (heights[at] == heights[place] and at < place):
+            return 0.0  # the same leap, seen from the next hop
+    beside = np.float32(1e-9)
+    for at in range(max(0, place - reach), first):
+        beside = max(beside, heights[at])
+    for at in range(stop, min(len(heights), place + reach)):
+        beside = max(beside, heights[at])
+    return float(heights[place] / beside)
