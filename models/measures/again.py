@@ -1,7 +1,7 @@
 """Where a wave comes again within 60 ms, whatever its gain: by the signs of its samples.
 
-No gain changes signs, and rounding changes those of the faintest samples alone. So the signs of 32 samples, some two
-in a millisecond, are looked for in what follows, as keys in a table; where they are found, two milliseconds are
+No gain changes signs, and rounding changes those of the faintest samples alone. So the signs of 32 samples, more than
+once in a millisecond, are looked for in what follows, as keys in a table; where they are found, two milliseconds are
 compared. Recorded music has hardly a place where these agree to -25 dB.
 """
 
@@ -20,7 +20,7 @@ Places = npt.NDArray[np.int64]
 SHORTEST_LAG_S, LONGEST_LAG_S = 0.005, 0.0605
 WORD = 32  # signs that are looked for
 FEWEST = 4  # of one sign among them: what is nearly all of one tells nothing
-EVERY_S = 0.0005  # on average
+EVERY_S = 0.0007  # on average
 NEAREST = 3  # places of the same signs that are tried, of those the farthest
 BEFORE = 8  # samples before a place that are compared, too
 ALIKE = 10 ** (-25 / 10)  # power of what a gain does not explain, of all
@@ -35,13 +35,9 @@ class Pairs(NamedTuple):
     copies: Places  #: later ones
 
 
-def pairs_in(sound: Samples, core: slice, rate_hz: int, every: int | None = None) -> Pairs:
-    """Pairs whose sources lie in the `core` of a `sound` [frames], whitened alike but for a gain for 2 ms.
-
-    Args:
-        every: of so many words one is looked for; of those of EVERY_S if it is None. A tone has few different ones.
-    """
-    ahead, every = max(48, round(0.002 * rate_hz)), every or round(EVERY_S * rate_hz)
+def pairs_in(sound: Samples, core: slice, rate_hz: int) -> Pairs:
+    """Pairs whose sources lie in the `core` of a `sound` [frames], whitened alike but for a gain for 2 ms."""
+    ahead, every = max(48, round(0.002 * rate_hz)), round(EVERY_S * rate_hz)
     lags = round(SHORTEST_LAG_S * rate_hz), round(LONGEST_LAG_S * rate_hz)
     begin = max(0, core.start - BEFORE)
     wave = whitened(sound[begin : core.stop + lags[1] + WORD + ahead + 2])
@@ -76,10 +72,12 @@ def _pairs(
         word = word >> 1 | signs[place] << WORD - 1
     for place in range(first, last):
         word = word >> 1 | signs[place + WORD - 1] << WORD - 1
-        mixed = word * 0x9E3779B1
-        if (mixed >> 48 & 0xFFFF) * every >= 1 << 16 or not FEWEST <= _signs(word) <= WORD - FEWEST:
+        mixed = word * 0x9E3779B1 & 0xFFFFFFFF
+        mixed = (mixed ^ mixed >> 15) * 0x2C1B3C6D & 0xFFFFFFFF
+        if mixed * every >= 1 << 32 or not FEWEST <= _signs(word) <= WORD - FEWEST:
             continue
-        mark, key, times = heads[mixed >> 34 & (1 << _KEY_BITS) - 1], mixed >> 34 & (1 << _KEY_BITS) - 1, 0
+        key = mixed & (1 << _KEY_BITS) - 1
+        mark, times = heads[key], 0
         places[count], words[count], earlier[count], heads[key] = place, word, mark, count
         count += 1
         while mark >= 0 and place - places[mark] <= lags[1]:

@@ -41,7 +41,6 @@ CLEAR = 30  # of the power of rounding: what is softer tells nothing
 SOUNDING = 0.03  # power just before a copy, and before what is copied, of what follows: no stroke
 SPARSE = 0.03  # of the level, in the middle of all samples: less is a wave of a few steps
 GONE = 0.05  # power, of what is copied: faded out
-TONES_EVERY = 16  # words, so that what is periodic shows
 NEARBY_S, PERIODIC = 0.35, 0.05  # share of the milliseconds nearby that may repeat something
 MOST_COPIES = 40  # that are looked at in a block; more is music
 SAME_GAIN, FADED = 0.02, 0.1  # share of the frames that have another
@@ -124,11 +123,8 @@ def _losses(sound: Samples, core: slice, rate_hz: int) -> list[_Copy]:
     losses = [copy for copy in found if copy and _is_loss(copy, rate_hz)]
     if not losses:
         return []
-    near = round(NEARBY_S * rate_hz)
-    around = slice(max(0, min(copy.start for copy in losses) - near), max(copy.stop for copy in losses) + near)
-    copies = pairs_in(sound, around, rate_hz, TONES_EVERY).copies
-    within = np.any([(copies >= copy.start) & (copies <= copy.stop) for copy in losses], axis=0)
-    repeating = np.unique(copies[~within] // round(FRAME_S * rate_hz))
+    within = np.any([(pairs.copies >= copy.start) & (pairs.copies <= copy.stop) for copy in losses], axis=0)
+    repeating = np.unique(pairs.copies[~within] // round(FRAME_S * rate_hz))
     return [copy for copy in losses if not _is_periodic(copy, repeating, rate_hz)]
 
 
