@@ -41,7 +41,9 @@ def pairs_in(sound: Samples, core: slice, rate_hz: int) -> Pairs:
     lags = round(SHORTEST_LAG_S * rate_hz), round(LONGEST_LAG_S * rate_hz)
     begin = max(0, core.start - BEFORE)
     wave = whitened(sound[begin : core.stop + lags[1] + WORD + ahead + 2])
-    found = _pairs(wave, (wave > 0).view(np.uint8), (core.start - begin, core.stop - begin), lags, every, ahead)
+    last = min(core.stop - begin + lags[1], len(wave) - max(WORD, ahead) + 1)
+    marks = _marks((wave > 0).view(np.uint8), core.start - begin, last, every)
+    found = _pairs(wave, marks, core.stop - begin, lags, ahead)
     return Pairs(begin + found[0], begin + found[1])
 
 
@@ -52,44 +54,52 @@ def whitened(sound: Samples) -> Samples:
 
 
 @compiled
-def _pairs(
-    wave: Samples, signs: npt.NDArray[np.uint8], core: tuple[int, int], lags: tuple[int, int], every: int, ahead: int
-) -> Places:
-    """Sources in the core and their copies, by one of `lags` behind, [2, pairs].
+def _marks(signs: npt.NDArray[np.uint8], first: int, last: int, every: int) -> Places:
+    """Places from `first` up to `last`, and their words, [2, marks], of those words that are marks.
 
-    Words are marks if they say so themselves, one among `every`: so those of a source and of its copy are the same
-    ones. Marks of one key are a chain, from the last one back.
+    A word says itself whether it is one, as one among `every` is: so those of a source and of its copy are the same.
     """
-    first, last = core[0], min(core[1] + lags[1], len(wave) - max(WORD, ahead) + 1)
-    most, word, count, pairs = max(0, last - first), 0, 0, 0
-    places, words, earlier = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
-    heads, met, found = (
-        np.full(1 << _KEY_BITS, -1),
-        np.empty(NEAREST, np.int64),
-        np.empty((2, NEAREST * most), np.int64),
-    )
-    for place in range(first, first + min(most, WORD - 1)):
+    found, count, word = np.empty((2, max(0, last - first)), np.int64), 0, 0
+    for place in range(first, first + min(found.shape[1], WORD - 1)):
         word = word >> 1 | signs[place] << WORD - 1
     for place in range(first, last):
         word = word >> 1 | signs[place + WORD - 1] << WORD - 1
-        mixed = word * 0x9E3779B1 & 0xFFFFFFFF
-        mixed = (mixed ^ mixed >> 15) * 0x2C1B3C6D & 0xFFFFFFFF
-        if mixed * every >= 1 << 32 or not FEWEST <= _signs(word) <= WORD - FEWEST:
-            continue
-        key = mixed & (1 << _KEY_BITS) - 1
-        mark, times = heads[key], 0
-        places[count], words[count], earlier[count], heads[key] = place, word, mark, count
-        count += 1
-        while mark >= 0 and place - places[mark] <= lags[1]:
-            if words[mark] == word and place - places[mark] >= lags[0] and places[mark] < core[1]:
-                met[times % NEAREST] = places[mark]
+        if _mixed(word) * every < 1 << 32 and FEWEST <= _signs(word) <= WORD - FEWEST:
+            found[0, count], found[1, count] = place, word
+            count += 1
+    return found[:, :count].copy()
+
+
+@compiled
+def _pairs(wave: Samples, marks: Places, stop: int, lags: tuple[int, int], ahead: int) -> Places:
+    """Sources before `stop` and their copies, by one of `lags` behind, [2, pairs], of marks [2, marks].
+
+    Marks of one key are a chain, from the last one back.
+    """
+    count = marks.shape[1]
+    heads, earlier = np.full(1 << _KEY_BITS, -1), np.empty(count, np.int64)
+    found, pairs, met = np.empty((2, NEAREST * count), np.int64), 0, np.empty(NEAREST, np.int64)
+    for number in range(count):
+        place, word, times = marks[0, number], marks[1, number], 0
+        key = _mixed(word) & (1 << _KEY_BITS) - 1
+        known, earlier[number], heads[key] = heads[key], heads[key], number
+        while known >= 0 and place - marks[0, known] <= lags[1]:
+            if marks[1, known] == word and place - marks[0, known] >= lags[0] and BEFORE <= marks[0, known] < stop:
+                met[times % NEAREST] = marks[0, known]
                 times += 1
-            mark = earlier[mark]
-        for number in range(min(times, NEAREST)):
-            if met[number] >= BEFORE and _is_alike(wave, met[number], place, ahead):
-                found[0, pairs], found[1, pairs] = met[number], place
+            known = earlier[known]
+        for one in range(min(times, NEAREST)):
+            if _is_alike(wave, met[one], place, ahead):
+                found[0, pairs], found[1, pairs] = met[one], place
                 pairs += 1
     return found[:, :pairs].copy()
+
+
+@compiled
+def _mixed(word: int) -> int:
+    """A number of 32 bits for a word, another one for each, all bits of which depend on all signs."""
+    mixed = word * 0x9E3779B1 & 0xFFFFFFFF
+    return (mixed ^ mixed >> 15) * 0x2C1B3C6D & 0xFFFFFFFF
 
 
 @compiled
