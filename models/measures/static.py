@@ -18,6 +18,7 @@ import numpy as np
 
 from models.events import Event, runs_of
 from models.measures.blocks import Array, Samples, measured
+from models.measures.compiled import compiled
 from models.measures.finding import Finder, decibels
 
 FRAME_S = 0.005
@@ -97,19 +98,12 @@ class StaticFinder(Finder):
 
 def _white(frames: Samples, first: int, last: int) -> list[_Run]:
     """Runs of white frames [rows, samples] among `first` to `last` (excluded)."""
-    powers = [_power(frames)]
-    candidates = np.flatnonzero(powers[0] > SOFT**2)
-    if not np.any((candidates >= first) & (candidates < last)):
-        return []
-    own, steps = np.maximum(powers[0], 1e-20), _differences(frames)
-    powers.append(_power(steps[:, :-1]))
-    soft = (powers[0] > SOFT**2) & _within(powers[1] / own, FIRST_SOFT)
+    powers = _powers(frames)
+    ratios = powers[1:] / np.maximum(powers[0], 1e-20)
+    soft = (powers[0] > SOFT**2) & _within(ratios[0], FIRST_SOFT) & _within(ratios[1], SECOND_SOFT)
     soft[:first], soft[last:] = False, False
     if not soft.any():
         return []
-    powers.append(_power(_differences(steps)[:, :-2]))
-    ratios = powers[1] / own, powers[2] / own
-    soft &= _within(ratios[1], SECOND_SOFT)
     certain = (powers[0] >= LOUD**2) & _within(ratios[0], FIRST) & _within(ratios[1], SECOND)
     bends = np.pad(powers[2], 3, constant_values=np.inf)  # what is not seen is no edge
     return [
@@ -127,21 +121,27 @@ def _white(frames: Samples, first: int, last: int) -> list[_Run]:
     ]
 
 
-def _differences(rows: Samples) -> Samples:
-    """Of rows that follow each other in memory, as one wave, which is faster; what is last in a row is of no use."""
-    found, wave = np.zeros_like(rows), rows.reshape(-1)
-    np.subtract(wave[1:], wave[:-1], out=found.reshape(-1)[:-1])
-    return found
+@compiled
+def _powers(frames: Samples) -> Array:
+    """Of frames [rows, samples], their first and their second differences, float64 [3, rows]."""
+    rows, size = frames.shape
+    powers = np.empty((3, rows))
+    for row in range(rows):
+        wave, own, first, second = frames[row], np.float32(0), np.float32(0), np.float32(0)
+        for at in range(size - 2):
+            rise, later = wave[at + 1] - wave[at], wave[at + 2] - wave[at + 1]
+            own, first, second = own + wave[at] ** 2, first + rise**2, second + (later - rise) ** 2
+        for at in range(size - 2, size):
+            own += wave[at] ** 2
+        first += (wave[size - 1] - wave[size - 2]) ** 2
+        powers[0, row], powers[1, row], powers[2, row] = own / size, first / (size - 1), second / (size - 2)
+    return powers
 
 
 def _top(heights: Samples) -> tuple[float, float]:
     """The peak, and how many samples are at it."""
     peak = float(heights.max())
     return peak, float(np.count_nonzero(heights >= TOP * peak))
-
-
-def _power(rows: Samples) -> Array:
-    return np.asarray(np.einsum("rs,rs->r", rows, rows) / rows.shape[1], np.float64)
 
 
 def _within(values: Array, bounds: tuple[float, float]) -> Array:
