@@ -37,6 +37,8 @@ $(READY): requirements.lock setup.py
 	@# The lock file names every package: resolving again (--no-deps spares it) would trip over whatever was released since.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@# Measures of defects are compiled here, once, or else by the first scan that asks for them.
+	$(BIN)/python -c "from models.defects import Measures, warm_up; warm_up(Measures())"
 	@touch $@
 
 # The published networks: their package cannot be installed (it wants a TensorFlow of 2019), its checkpoints can.

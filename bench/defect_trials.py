@@ -8,7 +8,7 @@ in the class that was injected; other classes that are told of the same excerpt 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from models.defects import Detector, Facts
+from models.defects import Detector, Facts, Heard
 from models.degrade import NAMES, STRENGTHS, degrade
 from models.degrade.negatives import NEGATIVES, negative
 from models.event_metrics import Counts, event_counts, of_class, roc_auc, segment_counts
@@ -26,34 +26,6 @@ from transforms.policy import default_policy, judge
 FADE_S = 0.02  #: of an excerpt, or its edges would be cut off
 
 Samples = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Held:
-    """A recording in memory, as detectors read it."""
-
-    samples: Samples  #: [frames, channels]
-    sample_rate_hz: int
-
-    @property
-    def channels(self) -> int:
-        """Of the recording."""
-        return int(self.samples.shape[1])
-
-    @property
-    def frames(self) -> int:
-        """Of the recording."""
-        return len(self.samples)
-
-    @property
-    def duration_s(self) -> float:
-        """Of the recording."""
-        return self.frames / self.sample_rate_hz
-
-    def blocks(self, block_frames: int) -> Iterator[Samples]:
-        """All samples in order, [frames, channels] each."""
-        for start in range(0, self.frames, block_frames):
-            yield self.samples[start : start + block_frames]
 
 
 @dataclass
@@ -88,17 +60,12 @@ class Trials:
     asked_s: float = 0.0
     worked_s: float = 0.0  #: of processor time
 
-    def warm_up(self) -> None:
-        """Lets the detector load and trace what it needs, so that times are those of its work."""
-        for channels in (1, 2):
-            self.detector.detect(Held(np.zeros((5 * 44_100, channels), np.float32), 44_100), Facts())
-
-    def ask(self, held: Held, facts: Facts | None = None) -> list[Event]:
+    def ask(self, held: Heard, facts: Facts | None = None) -> list[Event]:
         """The detector's events."""
         start = time.process_time()
         events = self.detector.detect(held, facts or Facts())
         self.worked_s += time.process_time() - start
-        self.asked_s += held.duration_s
+        self.asked_s += held.frames / held.sample_rate_hz
         return events
 
     def injected(self, number: int, song: Path, name: str, strength: str, found: Found) -> None:
@@ -106,14 +73,14 @@ class Trials:
         held = self.excerpt(number, song)
         rng = np.random.default_rng([self.seed, number, NAMES.index(name), list(STRENGTHS).index(strength)])
         made = degrade(held.samples, held.sample_rate_hz, name, STRENGTHS[strength], rng)
-        damaged = Held(made.samples, held.sample_rate_hz)
+        damaged = Heard(made.samples, held.sample_rate_hz)
         events = self.ask(damaged, Facts(damaged=[(event.start_s, event.end_s) for event in made.told]))
         truth = [Event(name, event.start_s, event.end_s, event.channel) for event in made.events]
         own = of_class(events, (name,))
         found.clips += 1
         found.events = found.events.plus(event_counts(truth, own))
         found.onsets = found.onsets.plus(event_counts(truth, own, offsets=False))
-        found.segments = found.segments.plus(segment_counts(truth, own, damaged.duration_s))
+        found.segments = found.segments.plus(segment_counts(truth, own, damaged.frames / damaged.sample_rate_hz))
         found.mistaken += len(events) - len(own)
         found.scores.append(max((event.score for event in own), default=0.0))
 
@@ -121,18 +88,18 @@ class Trials:
         """Adds what is told of an excerpt of `song` with the musical effect `name`."""
         held = self.excerpt(number, song)
         rng = np.random.default_rng([self.seed, number, list(NEGATIVES).index(name), 99])
-        self.sound(name, Held(negative(held.samples, held.sample_rate_hz, name, rng), held.sample_rate_hz), alarms)
+        self.sound(name, Heard(negative(held.samples, held.sample_rate_hz, name, rng), held.sample_rate_hz), alarms)
 
-    def sound(self, words: str, held: Held, alarms: Alarms) -> list[Event]:
+    def sound(self, words: str, held: Heard, alarms: Alarms) -> list[Event]:
         """Adds what is told of a recording that has no defect; gives it, too."""
         events = self.ask(held)
-        alarms.seconds += held.duration_s
+        alarms.seconds += held.frames / held.sample_rate_hz
         alarms.clips += 1
-        alarms.refused += bool(judge(default_policy(), events, held.duration_s))
+        alarms.refused += bool(judge(default_policy(), events, held.frames / held.sample_rate_hz))
         alarms.told += [(words, event) for event in events]
         return events
 
-    def excerpt(self, number: int, song: Path) -> Held:
+    def excerpt(self, number: int, song: Path) -> Heard:
         """An excerpt without the song's own silence: of eight places drawn, the loudest; its edges are faded."""
         samples, rate_hz = soundfile.read(song, dtype="float32", always_2d=True)
         size = round(self.seconds * rate_hz)
@@ -143,7 +110,7 @@ class Trials:
         fade = np.linspace(0, 1, round(FADE_S * rate_hz), dtype=np.float32)[:, None]
         held[: len(fade)] *= fade
         held[-len(fade) :] *= fade[::-1]
-        return Held(held, int(rate_hz))
+        return Heard(held, int(rate_hz))
 
 
 def auc(found: Found, without: Sequence[float]) -> float:
@@ -151,7 +118,7 @@ def auc(found: Found, without: Sequence[float]) -> float:
     return roc_auc([1] * len(found.scores) + [0] * len(without), [*found.scores, *without])
 
 
-def whole(path: Path) -> Held:
+def whole(path: Path) -> Heard:
     """A file."""
     samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    return Held(samples, int(rate_hz))
+    return Heard(samples, int(rate_hz))

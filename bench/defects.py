@@ -3,7 +3,7 @@
 Conventions. Event F1 is within 10 ms for clicks and 100 ms for other classes (`onset_f1`: ends aside), segment F1 in
 segments of 1 s, both as sed_eval has them; see models/event_metrics.py. AUC is that of excerpts with the defect against
 clean ones. Rates are events per hour with 95 % intervals. Times real time are of one core by processor time, decoding
-excluded. The same seed asks about the same samples; when `--minutes` are over, no further excerpt is begun, and
+excluded. The same seeds ask about the same samples; when `--minutes` are over, no further excerpt is begun, and
 `clips` says how many there were.
 
     python -m bench.defects SONGS --only=test_ --clean=OTHER_SONGS --real=RECORDINGS
@@ -24,7 +24,7 @@ from typing import Any
 
 from bench.defect_trials import Alarms, Found, Trials, auc, whole
 from bench.table import table
-from models.defects import Detector
+from models.defects import Detector, warm_up
 from models.degrade import NAMES, STRENGTHS
 from models.degrade.negatives import NEGATIVES
 from models.event_metrics import alarms_per_hour
@@ -39,6 +39,7 @@ class Bench:
 
     trials: Trials
     songs: Sequence[Path]
+    seeds: Sequence[int]  #: each draws other excerpts and other defects; the first one draws effects
     ends_s: float  #: by time.monotonic()
     found: dict[tuple[str, str], Found] = field(default_factory=dict)  #: by class and strength
     clean: Alarms = field(default_factory=Alarms)
@@ -59,14 +60,16 @@ class Bench:
                 self.clean_scores.setdefault(name, []).append(best)
 
     def injected(self, classes: Sequence[str], strengths: Sequence[str]) -> None:
-        """Every class at every strength, song by song."""
-        for (number, song), name, strength in itertools.product(enumerate(self.songs), classes, strengths):
+        """Every class at every strength, seed by seed, song by song."""
+        each = itertools.product(self.seeds, enumerate(self.songs), classes, strengths)
+        for self.trials.seed, (number, song), name, strength in each:
             if self.in_time():
                 found = self.found.setdefault((name, strength), Found())
                 self.trials.injected(number, song, name, strength, found)
 
     def negatives(self, songs: int) -> None:
         """Every musical effect on the first `songs` songs."""
+        self.trials.seed = self.seeds[0]
         for (number, song), name in itertools.product(enumerate(self.songs[:songs]), NEGATIVES):
             if self.in_time():
                 self.trials.deceptive(number, song, name, self.deceptive)
@@ -171,12 +174,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--real", type=Path, nargs="*", default=[], help="folders of recordings")
     parser.add_argument("--detector", default="models.detection.detector:shipped", metavar="MODULE:CALLABLE")
     parser.add_argument("--minutes", type=float, default=20.0)
-    parser.add_argument("--seed", type=int, default=6)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[6])
     options = parser.parse_args(arguments)
     songs = sorted(path for path in options.songs.iterdir() if path.name.startswith(options.only))
-    trials = Trials(loaded(options.detector), seed=options.seed, seconds=options.seconds)
-    trials.warm_up()
-    bench = Bench(trials, songs, time.monotonic() + 60 * options.minutes)
+    trials = Trials(loaded(options.detector), seconds=options.seconds)
+    warm_up(trials.detector)
+    bench = Bench(trials, songs, options.seeds, time.monotonic() + 60 * options.minutes)
     bench.clean_songs([*songs, *_files(options.clean)])
     bench.injected(options.classes, options.strengths)
     bench.negatives(options.negatives)

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from bench.defect_trials import FADE_S, Held
+from bench.defect_trials import FADE_S
 from bench.defects import SUFFIXES, loaded
 from bench.plain_defects import MAKERS, STRENGTHS, FloatArray
 from bench.table import table
-from models.defects import Detector, Facts
+from models.defects import Detector, Facts, Heard
 from models.event_metrics import Counts, of_class, segment_counts
 from models.events import Event, merged
 
@@ -61,7 +61,7 @@ def piece(path: Path, seconds: float) -> tuple[FloatArray, int]:
 def heard(detector: Detector, samples: FloatArray, rate_hz: int) -> list[Event]:
     """What is told of samples as a file of 16 bits has them."""
     words = np.round(np.clip(samples, -1, 1) * 32767) / 32768
-    return detector.detect(Held(np.ascontiguousarray(words, np.float32), rate_hz), Facts())
+    return detector.detect(Heard(np.ascontiguousarray(words, np.float32), rate_hz), Facts())
 
 
 def measure(paths: Sequence[Path], detector: Detector, seconds: float, classes: Sequence[str]) -> list[dict[str, Any]]:

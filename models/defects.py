@@ -101,6 +101,20 @@ class Detector(Protocol):
         ...
 
 
+class Heard:
+    """Samples at hand, [frames, channels], as `Audio`."""
+
+    def __init__(self, samples: npt.NDArray[np.float32], sample_rate_hz: int) -> None:
+        self.samples = samples
+        self.sample_rate_hz = sample_rate_hz
+        self.frames, self.channels = samples.shape
+
+    def blocks(self, block_frames: int) -> Iterator[npt.NDArray[np.float32]]:
+        """All samples in order, [frames, channels] each."""
+        for start in range(0, self.frames, block_frames):
+            yield self.samples[start : start + block_frames]
+
+
 class Measures:
     """The detector that needs no network.
 
@@ -125,6 +139,19 @@ class Measures:
                 meter.add(block)
         found = [event for meter in meters for event in meter.result() if event.score >= self._least]
         return sorted(unexplained(found + damage(facts, audio.frames / audio.sample_rate_hz)), key=order)
+
+
+def warm_up(detector: Detector) -> None:
+    """Has a detector load, trace and compile what it needs, by six seconds in which much is amiss."""
+    rate_hz, rng = 44_100, np.random.default_rng(0)
+    t = np.arange(6 * rate_hz) / rate_hz
+    wave = 0.2 * np.sin(2 * np.pi * 440 * t) + 0.1 * np.sin(2 * np.pi * 1234 * t) + rng.normal(0, 0.01, len(t))
+    at = [second * rate_hz for second in range(6)]
+    wave[at[1]] += 0.8
+    wave[at[2] :] = 0.2 * np.sin(2 * np.pi * 333 * t[at[2] :] + 1) + rng.normal(0, 0.01, len(t) - at[2])
+    wave[at[4] : at[4] + 4410] = 0.9 * wave[at[4] - 4410 : at[4]]
+    both = np.stack([wave, np.where((t > 3) & (t < 5), -1, 1) * wave + rng.normal(0, 0.01, len(t))])
+    detector.detect(Heard(both.T.astype(np.float32), rate_hz), Facts())
 
 
 def telling(classes: Collection[str]) -> set[str]:

@@ -19,11 +19,11 @@ from scipy.ndimage import median_filter
 
 from models.audio import resample
 from models.defect_clips import excerpt
-from models.defects import DECODER, FINDERS, Facts, Measures
+from models.defects import DECODER, FINDERS, Facts, Heard, Measures
 from models.degrade import degrade
 from models.degrade.negatives import NEGATIVES, negative
 from models.detection.clips import HEARD, NARROW_HZ
-from models.detection.detector import Heard, NetworkDetector, beyond, moments
+from models.detection.detector import NetworkDetector, beyond, moments
 from models.detection.network import HOP, RATE_HZ
 from models.event_metrics import Counts, event_counts, segment_counts
 from models.events import CLASSES, IMPULSIVE, Event, Fusion, fuse

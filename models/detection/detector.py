@@ -5,7 +5,7 @@ Conventions. As models/defects.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from models.apply import Outputs, apply
 from models.audio import converted, converted_frames
@@ -19,20 +19,6 @@ NEAR_S = 0.05  #: between what a measure and the network tell of the same
 WITNESS = 0.2  #: the network's score within an event that a measure is unsure of, for it to be told
 STATIC = 0.83  #: and its score of digital noise, from which on that is what it is
 ALIKE = {"noise_burst", "digital_noise"}  #: classes that sound alike: where a measure tells one, no network tells one
-
-
-class Heard:
-    """Samples at hand, [frames, channels], as models.defects.Audio."""
-
-    def __init__(self, samples: FloatArray, sample_rate_hz: int) -> None:
-        self._samples = samples
-        self.sample_rate_hz = sample_rate_hz
-        self.frames, self.channels = samples.shape
-
-    def blocks(self, block_frames: int) -> Iterator[FloatArray]:
-        """All samples in order, [frames, channels] each."""
-        for start in range(0, self.frames, block_frames):
-            yield self._samples[start : start + block_frames]
 
 
 class NetworkDetector:

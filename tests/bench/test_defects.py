@@ -9,8 +9,8 @@ import pytest
 import soundfile
 
 from bench import defects
-from bench.defect_trials import Found, Held, Trials
-from models.defects import Audio, Facts
+from bench.defect_trials import Found, Trials
+from models.defects import Audio, Facts, Heard
 from models.events import Event
 from tests import signals
 
@@ -22,7 +22,7 @@ class Comparing:
 
     name, version = "comparing", "1"
 
-    def __init__(self, clean: Held | None = None) -> None:
+    def __init__(self, clean: Heard | None = None) -> None:
         self._clean = clean
 
     def detect(self, audio: Audio, facts: Facts) -> list[Event]:

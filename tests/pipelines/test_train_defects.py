@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from models.card import read_card
-from models.defects import Facts
+from models.defects import Facts, Heard
 from models.detection import pool
-from models.detection.detector import Heard, NetworkDetector
+from models.detection.detector import NetworkDetector
 from models.encode import encode
 from models.events import CLASSES
 from models.saved import LoadedModel

@@ -6,8 +6,9 @@ import pytest
 
 from models.card import Licences
 from models.check import check
+from models.defects import Heard
 from models.detection import export as exporting
-from models.detection.detector import Heard, NetworkDetector
+from models.detection.detector import NetworkDetector
 from models.detection.features import features
 from models.detection.network import CELL, FEATURES, FRAMES, HOP, RATE_HZ, NetworkConfig, loss, network, pooled
 from models.events import CLASSES, Fusion

@@ -7,9 +7,9 @@ from models.card import PRETRAINED
 from models.check import check
 from models.checkpoint import read_weights
 from models.configs import read_config
-from models.defects import Facts
+from models.defects import Facts, Heard
 from models.degrade import degrade
-from models.detection.detector import Heard, shipped
+from models.detection.detector import shipped
 from models.detection.network import HOP, RATE_HZ, network
 from models.events import CLASSES
 from models.saved import LoadedModel

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.defects import SURE, Facts, Measures
-from models.detection.detector import Heard
+from models.defects import SURE, Facts, Heard, Measures
 from models.events import Event
 from models.measures.bursts import find_bursts
 from models.measures.tonality import Tonality
