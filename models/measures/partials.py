@@ -131,10 +131,11 @@ def shared(places: Samples, levels: Samples, lag: int) -> Samples:
     Shifts are -REACH..REACH steps of STEP_CENTS; partials count by how alike their levels are. Places are in order.
     """
     votes = np.empty((max(0, len(places) - lag), _SHIFTS), np.float32)
-    met = np.empty(_SHIFTS + 4, np.float32)
+    sums, met = np.empty(_SHIFTS + 4, np.float64), np.empty(_SHIFTS + 4, np.float32)
     for frame in range(len(votes)):
-        met[:] = 0
-        _meet(places, levels, frame, frame + lag, met)
+        sums[:] = 0
+        _meet(places, levels, frame, frame + lag, sums)
+        met[:] = sums
         for shift in range(_SHIFTS):
             near = met[shift + 1] + met[shift + 2] + met[shift + 3]
             votes[frame, shift] = near + np.float32(0.5) * (met[shift] + met[shift + 4])
@@ -142,7 +143,7 @@ def shared(places: Samples, levels: Samples, lag: int) -> Samples:
 
 
 @compiled
-def _meet(places: Samples, levels: Samples, frame: int, later: int, met: Samples) -> None:
+def _meet(places: Samples, levels: Samples, frame: int, later: int, sums: Array) -> None:
     """Adds each pair of partials of two frames to the shift between them, where they are not too far apart."""
     first, most, farthest = 0, places.shape[1], np.float32((REACH + 0.5) * STEP_CENTS)
     for own in range(most):
@@ -151,9 +152,9 @@ def _meet(places: Samples, levels: Samples, frame: int, later: int, met: Samples
             first += 1
         other = first
         while place > NONE and other < most and NONE < places[later, other] <= place + farthest:
-            alike = 1 - abs(levels[later, other] - level) / np.float32(ALIKE_DB)
+            alike = np.float32(1) - abs(levels[later, other] - level) / np.float32(ALIKE_DB)
             shift = int(np.rint((places[later, other] - place) / np.float32(STEP_CENTS))) + REACH
-            met[shift + 2] += max(alike, np.float32(0))
+            sums[shift + 2] += max(alike, np.float32(0))
             other += 1
 
 
@@ -189,7 +190,7 @@ def _fits(steps: Places, downwards: Samples) -> Samples:
         for number in range(0, len(heard) - 1, 2):  # two at once take half the time
             one, other = downwards[last - heard[number] :], downwards[last - heard[number + 1] :]
             for shift in range(_SHIFTS):
-                own[shift] += one[shift] + other[shift]
+                own[shift] = own[shift] + one[shift] + other[shift]
         if len(heard) % 2:
             own += downwards[last - heard[-1] :][:_SHIFTS]
     return found
