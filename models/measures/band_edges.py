@@ -177,10 +177,16 @@ def _total(sums: Array, length: int, rise: Samples, fall: Samples, ends: tuple[S
     total, highest, (before, after) = 0.0, 0.0, ends
     for band in range(len(sums)):
         above = sums[band] / length - max(before[band], after[band])
-        least = min(rise[band], -fall[band], above)
-        if least > STEP_DB and abs(before[band] - after[band]) < UNLIKE_DB:
+        least = _least(above, rise[band], fall[band], abs(before[band] - after[band]))
+        if least > STEP_DB:
             total, highest = total + min(least, MOST_DB), max(highest, above)
     return total if highest >= HIGHEST_DB else 0.0
+
+
+@compiled
+def _least(above: float, rise: float, fall: float, unlike: float) -> float:
+    """How far one band stands out at both ends, dB; 0 if these are too unlike."""
+    return min(above, rise, -fall) if unlike < UNLIKE_DB else 0.0
 
 
 @compiled
@@ -201,14 +207,30 @@ def _pair(cells: Cells, channel: int, start: int, stop: int) -> Pair | None:
         cells.after[channel, stop],
         cells.level[channel, start + 1 : stop],
     )
-    inside = level.mean(axis=0, dtype=np.float64)
-    ends = np.minimum(cells.rise[channel, start], -cells.rise[channel, stop])
-    rise = np.minimum(ends, inside - np.maximum(before, after))
-    bands = (rise > STEP_DB) & (np.abs(before - after) < UNLIKE_DB)
-    bands &= np.count_nonzero(level > after + ABOVE_DB, axis=0) > FILLED * len(level)
-    if np.count_nonzero(bands) < FEWEST or np.minimum(rise[bands], MOST_DB).sum() <= LEAST_DB:
+    inside, bands, total = _filled(level, cells.rise[channel, start], cells.rise[channel, stop], before, after)
+    if np.count_nonzero(bands) < FEWEST or total <= LEAST_DB:
         return None
     return Pair(channel, start, stop, bands, inside, before, after)
+
+
+@compiled
+def _filled(
+    level: Samples, rise: Samples, fall: Samples, before: Samples, after: Samples
+) -> tuple[Array, npt.NDArray[np.bool_], float]:
+    """Levels [bands] of what is between, which bands stand out and are filled, and by how much they do, dB together."""
+    inside, bands, total = np.zeros(len(rise), np.float64), np.zeros(len(rise), np.bool_), 0.0
+    for band in range(len(rise)):
+        filled = 0
+        for cell in range(len(level)):
+            inside[band] += level[cell, band]
+            filled += level[cell, band] > after[band] + np.float32(ABOVE_DB)
+        inside[band] /= len(level)
+        above, unlike = inside[band] - max(before[band], after[band]), abs(before[band] - after[band])
+        least = _least(above, rise[band], fall[band], unlike)
+        bands[band] = least > STEP_DB and filled > FILLED * len(level)
+        if bands[band]:
+            total += min(least, MOST_DB)
+    return inside, bands, total
 
 
 def decibels_of(power: Array) -> Array:
