@@ -9,6 +9,7 @@ square). Where dense music covers the mains' lines all the time, hum is neither 
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cache
@@ -141,7 +142,7 @@ def series_of_each(still: Array, bin_hz: float, mains_hz: int) -> list[Hum | Non
     peaks, may_stand_out = _peaks(still, _near(bin_hz, mains_hz), around)
     found: list[Hum | None] = [None] * len(still)
     for n in np.flatnonzero(np.count_nonzero(may_stand_out, axis=1) > 1).tolist():
-        found[n] = _series(_lines(still[n], peaks[n].tolist(), around, bin_hz, mains_hz), mains_hz)
+        found[n] = _series(_lines(peaks[n], _measured(still[n], peaks[n], around), bin_hz, mains_hz), mains_hz)
     return found
 
 
@@ -205,37 +206,49 @@ def _peaks(still: Array, near: Bins, around: int) -> tuple[Bins, npt.NDArray[np.
     return peaks, may_stand_out
 
 
-def _lines(still: Array, peaks: list[int], around: int, bin_hz: float, mains_hz: int) -> list[_Line]:
+def _lines(peaks: Bins, measures: Array, bin_hz: float, mains_hz: int) -> list[_Line]:
     """Of the highest bins at the harmonics those that are peaks of their own, and near enough to the mains."""
     lines = []
-    for harmonic, peak in enumerate(peaks, 1):
-        offset, power, prominence_db, over_median_db, is_peak = _line(still, peak, around)
+    for harmonic, (peak, measure) in enumerate(zip(peaks.tolist(), measures.tolist(), strict=True), 1):
+        offset, power, prominence_db, over_median_db = measure
         hz = (peak + offset) * bin_hz
-        if is_peak and abs(hz - mains_hz * harmonic) <= mains_hz * harmonic * MAINS_WITHIN:
+        if abs(hz - mains_hz * harmonic) <= mains_hz * harmonic * MAINS_WITHIN:
             stands_out = prominence_db >= OVER_NEIGHBOURS_DB and over_median_db >= OVER_MEDIAN_DB
-            stands_out = stands_out and power > FAINTEST_POWER
-            lines.append(_Line(harmonic, hz / harmonic, power, prominence_db, stands_out))
+            lines.append(_Line(harmonic, hz / harmonic, power, prominence_db, stands_out and power > FAINTEST_POWER))
     return lines
 
 
 @compiled
-def _line(still: Array, peak: int, around: int) -> tuple[float, float, float, float, bool]:
-    """Of a peak: its offset in bins, its power, dB over what is beside and over the median of that, whether it is one.
+def _measured(still: Array, peaks: Bins, around: int) -> Array:
+    """Of the highest bins of a spectrum: offset in bins, power, dB over what is beside, and over its median, [n, 4].
 
-    The offset is that of a Hann window, (2 r - 1) / (r + 1), r of amplitudes.
+    The offset is that of a Hann window, (2 r - 1) / (r + 1), r of amplitudes; NaN where a bin beside is higher.
     """
-    left, top, right = still[peak - 1], still[peak], still[peak + 1]
-    power, count, beside = left * 0, 0, np.empty(2 * (around - _LINE_BINS - 1), still.dtype)
-    for away in range(-around, around + 1):
-        if abs(away) <= _LINE_BINS:
-            power += still[peak + away]
-        elif abs(away) > _LINE_BINS + 1:
-            beside[count] = still[peak + away]
-            count += 1
-    ratio = np.sqrt(max(left, right) / top)
-    offset = np.sign(right - left) * (2 * ratio - 1) / (ratio + 1)
-    prominence_db, over_median_db = 10 * np.log10(top / beside.max()), 10 * np.log10(top / np.median(beside))
-    return offset, power, prominence_db, over_median_db, top >= max(left, right)
+    measures, half = np.empty((len(peaks), 4), np.float64), around - _LINE_BINS - 1
+    beside = np.empty(2 * half, np.float64)
+    for n in range(len(peaks)):
+        peak = peaks[n]
+        left, top, right = float(still[peak - 1]), float(still[peak]), float(still[peak + 1])
+        ratio = math.sqrt(max(left, right) / top) if top >= max(left, right) else math.nan
+        measures[n, 0] = np.sign(right - left) * (2 * ratio - 1) / (ratio + 1)
+        measures[n, 1] = 0
+        for place in range(peak - _LINE_BINS, peak + _LINE_BINS + 1):
+            measures[n, 1] += still[place]
+        for away in range(half):
+            _sort_in(float(still[peak - _LINE_BINS - 2 - away]), beside, 2 * away)
+            _sort_in(float(still[peak + _LINE_BINS + 2 + away]), beside, 2 * away + 1)
+        measures[n, 2] = 10 * math.log10(top / beside[-1])
+        measures[n, 3] = 10 * math.log10(top / (0.5 * (beside[half - 1] + beside[half])))
+    return measures
+
+
+@compiled
+def _sort_in(value: float, values: Array, count: int) -> None:
+    """Puts a value among the first `count` of others, which are in order."""
+    while count and values[count - 1] > value:
+        values[count] = values[count - 1]
+        count -= 1
+    values[count] = value
 
 
 def find_hum(samples: Samples, sample_rate_hz: int) -> Hum | None:

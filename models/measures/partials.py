@@ -86,7 +86,7 @@ def _tops(powers: Samples, floors: Samples, narrow: np.float32) -> tuple[Places,
     """
     found = np.full((len(powers), MOST), -1, np.int64)
     around = np.full((3, len(powers), MOST), 1e-20, np.float32)
-    around[1] = 10 ** (FAINTEST_DB / 10)
+    around[1, :, :] = 10 ** (FAINTEST_DB / 10)
     is_top = np.zeros(powers.shape[1], np.bool_)
     for frame in range(len(powers)):
         row, count, lowest = powers[frame], 0, 0
@@ -95,7 +95,8 @@ def _tops(powers: Samples, floors: Samples, narrow: np.float32) -> tuple[Places,
             if not is_top[place] or (count == MOST and row[place] <= row[found[frame, lowest]]):
                 continue
             if count == MOST:
-                found[frame, lowest:-1] = found[frame, lowest + 1 :]
+                for number in range(lowest, MOST - 1):
+                    found[frame, number] = found[frame, number + 1]
             count = min(count + 1, MOST)
             found[frame, count - 1] = place
             if count == MOST:
@@ -135,7 +136,8 @@ def shared(places: Samples, levels: Samples, lag: int) -> Samples:
     for frame in range(len(votes)):
         sums[:] = 0
         _meet(places, levels, frame, frame + lag, sums)
-        met[:] = sums
+        for at in range(len(met)):
+            met[at] = sums[at]
         for shift in range(_SHIFTS):
             near = met[shift + 1] + met[shift + 2] + met[shift + 3]
             votes[frame, shift] = near + np.float32(0.5) * (met[shift] + met[shift + 4])

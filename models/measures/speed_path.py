@@ -117,12 +117,11 @@ def _path(shifts: States, gains: Samples, fit: Samples) -> npt.NDArray[np.int64]
     price[reach] = 0
     for frame in range(frames):
         room = scores[frame % LAG]
-        score = room[reach:-reach]
-        if frame < LAG:
-            score[:] = fit[frame] - price
-        else:
+        following = -price
+        if frame >= LAG:
             following = _stepped(room, shifts[frame - LAG], gains[frame - LAG], back[frame])
-            score[:] = following + fit[frame]
+        for state in range(width):
+            room[reach + state] = following[state] + fit[frame, state]
     for frame in range(frames - 1, -1, -1):
         if frame >= frames - LAG:
             path[frame] = (scores[frame % LAG, reach:-reach] - price).argmax()
