@@ -12,8 +12,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from models.measures.blocks import Array, Samples
+from models.measures.compiled import compiled
+
+Places = npt.NDArray[np.int64]
 
 EDGES_HZ = (350, 1000, 1700, 2500, 3300, 4200, 5200, 6400, 8000, 10_000, 12_500, 16_000, 21_000)
 FAINTEST = np.float32(1e-10)  # power
@@ -85,50 +89,148 @@ def settled(power: Array, cells: Cells) -> Cells:
     return Cells(*(np.concatenate(pair, axis=1) for pair in zip(cells, added, strict=True)))
 
 
-def edges(rise: Array) -> Array:
-    """How far levels rise at each cell, dB summed over bands; 0 where too few do."""
-    is_edge = (rise > STEP_DB).astype(np.float32)
-    ones = np.ones(rise.shape[-1], np.float32)  # a product of matrices is faster than short sums
-    return np.asarray(((np.minimum(rise, MOST_DB) * is_edge) @ ones) * (is_edge @ ones >= FEWEST))
+@compiled
+def edges(rise: Samples) -> Samples:
+    """How far levels rise at each cell, [channels, cells], dB summed over bands; 0 where too few do."""
+    found = np.zeros(rise.shape[:2], np.float32)
+    for channel in range(len(rise)):
+        for cell in range(rise.shape[1]):
+            total, count = np.float32(0), 0
+            for band in range(rise.shape[2]):
+                own = rise[channel, cell, band]
+                if own > STEP_DB:
+                    total, count = total + min(own, np.float32(MOST_DB)), count + 1
+            if count >= FEWEST:
+                found[channel, cell] = total
+    return found
 
 
-def tops(values: Array, reach: int, least: float) -> Array:
+@compiled
+def _is_top(values: Samples, place: int, reach: int, least: float) -> bool:
+    """Whether the value at a place is over `least`, and the first of the highest within reach."""
+    if values[place] <= least:
+        return False
+    for away in range(1, reach + 1):
+        if values[place] <= values[place - away] or values[place] < values[place + away]:
+            return False
+    return True
+
+
+@compiled
+def tops(values: Samples, reach: int, least: float) -> Places:
     """Places from `reach` on, and so many before the end, of the highest within reach, if they are over `least`."""
-    places = np.flatnonzero(values[reach : len(values) - reach] > least) + reach
-    if not len(places):
-        return places
-    beside = values[places[:, None] + np.arange(-reach, reach + 1)]
-    return np.asarray(places[beside.argmax(axis=1) == reach])
+    found, count = np.empty(len(values), np.int64), 0
+    for place in range(reach, len(values) - reach):
+        if _is_top(values, place, reach, least):
+            found[count] = place
+            count += 1
+    return found[:count].copy()
 
 
-def paired(cells: Cells, of: Array, stops: Array) -> Iterator[Pair]:
+def paired(cells: Cells, of: Places, stops: Places) -> Iterator[Pair]:
     """The rises that go best with the falls at `stops`, in order, of the channels `of`."""
     first = max(0, int(stops[0]) - LONGEST - 1)  # no rise before it is near enough to any of them
-    starts = [tops(rise, 1, LEAST_DB) + first for rise in edges(cells.rise[:, first : stops[-1]])]
-    own = np.repeat(np.arange(len(starts)), [len(places) for places in starts])
-    length = stops[:, None] - np.concatenate(starts) - 1
-    which, begun = np.nonzero((length >= SHORTEST) & (length < LONGEST) & (of[:, None] == own))
-    if not len(which):
-        return
-    channel, start, stop, length = of[which], np.concatenate(starts)[begun], stops[which], length[which, begun]
-    sums = np.cumsum(cells.level[:, first : stops[-1]].astype(np.float64), axis=1)
-    inside = (sums[channel, stop - 1 - first] - sums[channel, start - first]) / length[:, None]
-    before, after = cells.before[channel, start], cells.after[channel, stop]
-    above = inside - np.maximum(before, after)
-    rise = np.minimum(np.minimum(cells.rise[channel, start], -cells.rise[channel, stop]), above)
-    bands = (rise > STEP_DB) & (np.abs(before - after) < UNLIKE_DB)
-    rise = np.where(bands, np.minimum(rise, MOST_DB), 0)
-    totals = rise.sum(axis=1)
-    totals[np.where(bands, above, 0).max(axis=1) < HIGHEST_DB] = 0
-    best = np.flatnonzero(totals > LEAST_DB)
-    best = best[np.lexsort((-totals[best], which[best]))]
-    best = best[np.arange(len(best)) - np.searchsorted(which[best], which[best]) < MOST_PAIRED]
-    for one in best.tolist():
-        within = cells.level[channel[one], start[one] + 1 : stop[one]] > after[one] + ABOVE_DB
-        own = bands[one] & (np.count_nonzero(within, axis=0) > FILLED * length[one])
-        if np.count_nonzero(own) >= FEWEST and rise[one, own].sum() > LEAST_DB:
-            place = int(channel[one]), int(start[one]), int(stop[one])
-            yield Pair(*place, own, inside[one], before[one], after[one])
+    rises = edges(cells.rise[:, first : stops[-1]].copy())
+    starts = _starts(cells.level, cells.rise, cells.before, cells.after, rises, first, of, stops)
+    for number, place in np.argwhere(starts >= 0).tolist():
+        pair = _pair(cells, int(of[number]), int(starts[number, place]), int(stops[number]))
+        if pair is not None:
+            yield pair
+
+
+@compiled
+def _starts(
+    level: Samples,
+    rise: Samples,
+    before: Samples,
+    after: Samples,
+    rises: Samples,
+    first: int,
+    of: Places,
+    stops: Places,
+) -> Places:
+    """The rises that go best with each fall, the best first, [stops, MOST_PAIRED]; -1 for none.
+
+    Args:
+        level, rise, before, after: as in Cells.
+        rises: `edges` [channels, cells] from cell `first` on.
+        of, stops: channels and cells of the falls.
+    """
+    found, sums = np.full((len(stops), MOST_PAIRED), -1, np.int64), np.empty(level.shape[2], np.float64)
+    for number in range(len(stops)):
+        channel, stop, steps = of[number], stops[number], rises[of[number]]
+        totals, sums[:] = np.zeros(MOST_PAIRED, np.float64), 0  # over what is between
+        for start in range(stop - 1, max(first, stop - LONGEST - 1), -1):
+            length = stop - start - 1
+            if length >= SHORTEST and _is_top(steps, start - first, 1, LEAST_DB):
+                ends = before[channel, start], after[channel, stop]
+                total = _total(sums, length, rise[channel, start], rise[channel, stop], ends)
+                _note(total, start, totals, found[number])
+            for band in range(len(sums)):
+                sums[band] += level[channel, start, band]
+    return found
+
+
+@compiled
+def _total(sums: Array, length: int, rise: Samples, fall: Samples, ends: tuple[Samples, Samples]) -> float:
+    """How far what is between stands out at both ends, dB summed over bands; 0 if it does in none by enough."""
+    total, highest, (before, after) = 0.0, 0.0, ends
+    for band in range(len(sums)):
+        above = sums[band] / length - max(before[band], after[band])
+        least = _least(above, rise[band], fall[band], abs(before[band] - after[band]))
+        if least > STEP_DB:
+            total, highest = total + min(least, MOST_DB), max(highest, above)
+    return total if highest >= HIGHEST_DB else 0.0
+
+
+@compiled
+def _least(above: float, rise: float, fall: float, unlike: float) -> float:
+    """How far one band stands out at both ends, dB; 0 if these are too unlike."""
+    return min(above, rise, -fall) if unlike < UNLIKE_DB else 0.0
+
+
+@compiled
+def _note(total: float, start: int, totals: Array, starts: Places) -> None:
+    """Puts a rise among the best of a fall if it is one; it is earlier than all that were noted."""
+    place = len(totals)
+    while total > LEAST_DB and place and totals[place - 1] <= total:
+        place -= 1
+        if place + 1 < len(totals):
+            totals[place + 1], starts[place + 1] = totals[place], starts[place]
+        totals[place], starts[place] = total, start
+
+
+def _pair(cells: Cells, channel: int, start: int, stop: int) -> Pair | None:
+    """A rise and a fall with the bands that are filled between; None if these are too few."""
+    before, after, level = (
+        cells.before[channel, start],
+        cells.after[channel, stop],
+        cells.level[channel, start + 1 : stop],
+    )
+    inside, bands, total = _filled(level, cells.rise[channel, start], cells.rise[channel, stop], before, after)
+    if np.count_nonzero(bands) < FEWEST or total <= LEAST_DB:
+        return None
+    return Pair(channel, start, stop, bands, inside, before, after)
+
+
+@compiled
+def _filled(
+    level: Samples, rise: Samples, fall: Samples, before: Samples, after: Samples
+) -> tuple[Array, npt.NDArray[np.bool_], float]:
+    """Levels [bands] of what is between, which bands stand out and are filled, and by how much they do, dB together."""
+    inside, bands, total = np.zeros(len(rise), np.float64), np.zeros(len(rise), np.bool_), 0.0
+    for band in range(len(rise)):
+        filled = 0
+        for cell in range(len(level)):
+            inside[band] += level[cell, band]
+            filled += level[cell, band] > after[band] + np.float32(ABOVE_DB)
+        inside[band] /= len(level)
+        above, unlike = inside[band] - max(before[band], after[band]), abs(before[band] - after[band])
+        least = _least(above, rise[band], fall[band], unlike)
+        bands[band] = least > STEP_DB and filled > FILLED * len(level)
+        if bands[band]:
+            total += min(least, MOST_DB)
+    return inside, bands, total
 
 
 def decibels_of(power: Array) -> Array:

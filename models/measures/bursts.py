@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import scipy.fft
 
 from models.events import Event
@@ -37,6 +38,7 @@ from models.measures.band_edges import (
     tops,
 )
 from models.measures.blocks import Array, Samples, measured
+from models.measures.compiled import compiled
 from models.measures.finding import MOST_EVENTS, Finder
 from models.measures.tonality import Tonality
 
@@ -167,22 +169,43 @@ class BurstFinder(Finder):
 
 def _evidence(pair: Pair, levels: Array, spread: Array) -> float:
     """What speaks for noise, but for its being unforeseeable, of `levels` [cells, bands] within; -inf for none."""
-    own, spread = levels[:, pair.bands] - pair.inside[pair.bands], spread[pair.bands]  # inside is their mean
-    weights, cells = spread**-2, len(levels)
-    mean = own @ (weights / weights.sum())
-    left = ((own - mean[:, None]) / spread).ravel()
-    varies = math.sqrt(float(left @ left) / (cells * (len(spread) - 1)))
-    half = cells // 2
-    swells = float(mean[half:].sum() / (cells - half) - mean[:half].sum() / half)
+    varies, swells = _varied(levels, pair.bands, pair.inside, spread)
     if varies > SPREAD or not SWELL_DB[0] < swells < SWELL_DB[1]:
         return -math.inf
     lost = float((pair.inside - np.minimum(pair.before, pair.after)).min())
     below = float(pair.inside.max() - pair.inside[pair.bands].max())
     highest = float((pair.inside - pair.outside)[pair.bands].max())
-    length = math.log(min(cells + 1, LONG))
+    length = math.log(min(len(levels) + 1, LONG))
     unlike = abs(math.log(max(varies, 1e-3) / USUAL))
     found = unlike, min(swells, 0.0), min(max(lost, -8), 2), min(below, 20.0), min(highest, 30.0), length
     return float(np.dot(WEIGHTS[1:], found))
+
+
+@compiled
+def _varied(levels: Samples, bands: npt.NDArray[np.bool_], inside: Array, spread: Array) -> tuple[float, float]:
+    """How far levels [cells, bands] vary in each band, over what noise does; and by how much all swell, dB.
+
+    Args:
+        bands: those that count.
+        inside: their means.
+        spread: how far noise varies, dB by band.
+    """
+    cells, weights, squares, count = len(levels), 0.0, 0.0, 0
+    for band in range(len(bands)):
+        if bands[band]:
+            weights, count = weights + spread[band] ** -2, count + 1
+    halves = np.zeros(2, np.float64)
+    for cell in range(cells):
+        mean = 0.0
+        for band in range(len(bands)):
+            if bands[band]:
+                mean += (levels[cell, band] - inside[band]) * spread[band] ** -2 / weights
+        for band in range(len(bands)):
+            if bands[band]:
+                squares += ((levels[cell, band] - inside[band] - mean) / spread[band]) ** 2
+        halves[int(cell >= cells // 2)] += mean
+    varies = math.sqrt(squares / (cells * (count - 1)))
+    return varies, halves[1] / (cells - cells // 2) - halves[0] / (cells // 2)
 
 
 def _is_even(wave: Samples) -> bool:

@@ -9,15 +9,18 @@ square). Where dense music covers the mains' lines all the time, hum is neither 
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.fft import rfft
 
 from models.measures.blocks import Array, Meter, Samples, Value, measured, power_db, within_float32
+from models.measures.compiled import compiled
 from models.measures.decimate import Decimator
 from models.measures.spectrum import DIGITAL_SILENCE, LevelHistogram
 
@@ -33,6 +36,8 @@ ALL_OVER_NEIGHBOURS_DB = 10.0  # of all lines of a series together
 NEIGHBOURS_HZ = 2.5
 FAINTEST_POWER = 1e-12  # of a line; below -120 dBFS lie the roundings of float32
 _LINE_BINS = 2  # a Hann window spreads a line over two bins on either side
+
+Bins = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,15 +138,11 @@ def series(still: Array, bin_hz: float, mains_hz: int) -> Hum | None:
 
 def series_of_each(still: Array, bin_hz: float, mains_hz: int) -> list[Hum | None]:
     """As `series`, of several spectra [n, bins] at once."""
-    peaks, levels = _peaks(still, bin_hz, mains_hz)
-    rows = np.flatnonzero(np.count_nonzero(_may_stand_out(levels), axis=1) > 1)
+    around = int(NEIGHBOURS_HZ / bin_hz)
+    peaks, may_stand_out = _peaks(still, _near(bin_hz, mains_hz), around)
     found: list[Hum | None] = [None] * len(still)
-    if not len(rows):
-        return found
-    lines = _lines(peaks[rows], levels[rows], bin_hz, mains_hz)
-    enough = np.count_nonzero(lines.stands_out & lines.is_peak, axis=1) > 1
-    for n in np.flatnonzero(enough).tolist():
-        found[rows[n]] = _series(_listed(lines, n), mains_hz)
+    for n in np.flatnonzero(np.count_nonzero(may_stand_out, axis=1) > 1).tolist():
+        found[n] = _series(_lines(peaks[n], _measured(still[n], peaks[n], around), bin_hz, mains_hz), mains_hz)
     return found
 
 
@@ -173,77 +174,81 @@ def _power(lines: list[_Line]) -> float:
     return sum(line.power for line in lines)
 
 
-class _Lines(NamedTuple):
-    """The highest bins at the harmonics of several spectra, arrays [n, harmonics]; as _Line."""
-
-    fundamental_hz: Array
-    power: Array
-    prominence_db: Array
-    stands_out: Array
-    is_peak: Array  # of its own, and near enough to the mains
-
-
-def _listed(lines: _Lines, n: int) -> list[_Line]:
-    columns = (column[n].tolist() for column in lines)
-    return [_Line(harmonic, *line[:-1]) for harmonic, line in enumerate(zip(*columns, strict=True), 1) if line[-1]]
-
-
 @cache
-def _near(bin_hz: float, mains_hz: int) -> tuple[Array, Array]:
-    """Bins near the harmonics, [harmonics, n]; and whether they are so near that the mains' line may be there."""
-    near_hz = mains_hz * _harmonics(mains_hz)
+def _near(bin_hz: float, mains_hz: int) -> Bins:
+    """The first and the last bin near each harmonic, where the mains' line may be, [harmonics, 2]."""
+    near_hz = mains_hz * np.arange(1, int(HIGHEST_HZ / mains_hz) + 1)
     reach, middle = np.ceil(near_hz * MAINS_WITHIN / bin_hz).astype(int) + 1, np.rint(near_hz / bin_hz).astype(int)
-    window = np.arange(-reach.max(), reach.max() + 1)
-    return middle[:, None] + window, np.abs(window) <= reach[:, None]
+    return np.stack([middle - reach, middle + reach], axis=1)
 
 
-def _peaks(still: Array, bin_hz: float, mains_hz: int) -> tuple[Array, Array]:
-    """The highest bins at the harmonics, [n, harmonics]; and what is within NEIGHBOURS_HZ, [n, harmonics, bins]."""
-    places, is_near = _near(bin_hz, mains_hz)
-    highest = np.where(is_near, still[:, places], -1.0).argmax(axis=2)
-    peaks, around = places[np.arange(len(places)), highest], int(NEIGHBOURS_HZ / bin_hz)
-    rows = np.arange(len(still))[:, None, None]
-    return peaks, still[rows, peaks[..., None] + np.arange(-around, around + 1)]
+@compiled
+def _peaks(still: Array, near: Bins, around: int) -> tuple[Bins, npt.NDArray[np.bool_]]:
+    """The highest bins at the harmonics, [n, harmonics]; and whether each is about as high as a line must be.
+
+    Args:
+        still: [n, bins].
+        near: [harmonics, 2], as `_near` has them.
+        around: bins that are beside a line, to either side.
+    """
+    peaks = np.empty((len(still), len(near)), np.int64)
+    may_stand_out = np.empty(peaks.shape, np.bool_)
+    for n in range(len(still)):
+        for harmonic in range(len(near)):
+            peak = near[harmonic, 0]
+            for place in range(peak + 1, near[harmonic, 1] + 1):
+                peak = place if still[n, place] > still[n, peak] else peak
+            beside = still[n, peak] * 0
+            for away in range(_LINE_BINS + 2, around + 1):
+                beside = max(beside, still[n, peak - away], still[n, peak + away])
+            peaks[n, harmonic] = peak
+            may_stand_out[n, harmonic] = still[n, peak] > 0.99 * 10 ** (OVER_NEIGHBOURS_DB / 10) * beside
+    return peaks, may_stand_out
 
 
-def _beside(levels: Array) -> Array:
-    """Of what is within NEIGHBOURS_HZ of a line, [..., bins], that which is not its own; an even number."""
-    around = levels.shape[-1] // 2
-    return levels[..., np.abs(np.arange(-around, around + 1)) > _LINE_BINS + 1]
+def _lines(peaks: Bins, measures: Array, bin_hz: float, mains_hz: int) -> list[_Line]:
+    """Of the highest bins at the harmonics those that are peaks of their own, and near enough to the mains."""
+    lines = []
+    for harmonic, (peak, measure) in enumerate(zip(peaks.tolist(), measures.tolist(), strict=True), 1):
+        offset, power, prominence_db, over_median_db = measure
+        hz = (peak + offset) * bin_hz
+        if abs(hz - mains_hz * harmonic) <= mains_hz * harmonic * MAINS_WITHIN:
+            stands_out = prominence_db >= OVER_NEIGHBOURS_DB and over_median_db >= OVER_MEDIAN_DB
+            lines.append(_Line(harmonic, hz / harmonic, power, prominence_db, stands_out and power > FAINTEST_POWER))
+    return lines
 
 
-def _may_stand_out(levels: Array) -> Array:
-    """Whether a line is about as high as it must be, [n, harmonics], by a bound that takes little time."""
-    return np.asarray(
-        levels[..., levels.shape[-1] // 2] > 0.99 * 10 ** (OVER_NEIGHBOURS_DB / 10) * _beside(levels).max(2)
-    )
+@compiled
+def _measured(still: Array, peaks: Bins, around: int) -> Array:
+    """Of the highest bins of a spectrum: offset in bins, power, dB over what is beside, and over its median, [n, 4].
+
+    The offset is that of a Hann window, (2 r - 1) / (r + 1), r of amplitudes; NaN where a bin beside is higher.
+    """
+    measures, half = np.empty((len(peaks), 4), np.float64), around - _LINE_BINS - 1
+    beside = np.empty(2 * half, np.float64)
+    for n in range(len(peaks)):
+        peak = peaks[n]
+        left, top, right = float(still[peak - 1]), float(still[peak]), float(still[peak + 1])
+        ratio = math.sqrt(max(left, right) / top) if top >= max(left, right) else math.nan
+        measures[n, 0] = np.sign(right - left) * (2 * ratio - 1) / (ratio + 1)
+        measures[n, 1] = 0
+        for place in range(peak - _LINE_BINS, peak + _LINE_BINS + 1):
+            measures[n, 1] += still[place]
+        for away in range(half):
+            _sort_in(float(still[peak - _LINE_BINS - 2 - away]), beside, 2 * away)
+            _sort_in(float(still[peak + _LINE_BINS + 2 + away]), beside, 2 * away + 1)
+        measures[n, 2] = 10 * math.log10(top / beside[-1])
+        measures[n, 3] = 10 * math.log10(top / (0.5 * (beside[half - 1] + beside[half])))
+    return measures
 
 
-@np.errstate(divide="ignore", invalid="ignore")  # of a difference of channels that are the same, all is 0
-def _lines(peaks: Array, levels: Array, bin_hz: float, mains_hz: int) -> _Lines:
-    """Of the highest bins and what is around them, as `_peaks` gives them."""
-    harmonics, around = _harmonics(mains_hz), levels.shape[2] // 2
-    beside, top = _beside(levels), levels[..., around]
-    line = levels[..., around - _LINE_BINS : around + _LINE_BINS + 1]
-    frequency_hz = (peaks + _offset_bins(levels[..., around - 1 : around + 2])) * bin_hz
-    prominence_db, power = 10 * np.log10(top / beside.max(axis=2)), line.sum(axis=2)
-    ordered, half = np.sort(beside, axis=2), beside.shape[2] // 2  # of an even number
-    over_median_db = 10 * np.log10(top / (0.5 * (ordered[..., half - 1] + ordered[..., half])))
-    stands_out = (prominence_db >= OVER_NEIGHBOURS_DB) & (over_median_db >= OVER_MEDIAN_DB) & (power > FAINTEST_POWER)
-    is_peak = top >= levels[..., around - 1 : around + 2].max(axis=2)
-    is_peak &= np.abs(frequency_hz - mains_hz * harmonics) <= mains_hz * harmonics * MAINS_WITHIN
-    return _Lines(frequency_hz / harmonics, power, prominence_db, stands_out, is_peak)
-
-
-def _harmonics(mains_hz: int) -> Array:
-    return np.arange(1, int(HIGHEST_HZ / mains_hz) + 1)
-
-
-def _offset_bins(around: Array) -> Array:
-    """How far lines lie from their highest bins [..., 3]: of a Hann window, (2 r - 1) / (r + 1), r of amplitudes."""
-    left, top, right = np.moveaxis(np.sqrt(around), -1, 0)
-    ratio = np.maximum(left, right) / top
-    return np.asarray(np.sign(right - left) * (2 * ratio - 1) / (ratio + 1))
+@compiled
+def _sort_in(value: float, values: Array, count: int) -> None:
+    """Puts a value among the first `count` of others, which are in order."""
+    while count and values[count - 1] > value:
+        values[count] = values[count - 1]
+        count -= 1
+    values[count] = value
 
 
 def find_hum(samples: Samples, sample_rate_hz: int) -> Hum | None:

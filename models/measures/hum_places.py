@@ -13,11 +13,13 @@ from collections import deque
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.fft import rfft
 
 from models.events import Event, merged, order
 from models.measures.blocks import Array, Samples, measured
-from models.measures.hum import HIGHEST_HZ, MAINS_HZ, WINDOW_S, Hum, HumSpectra, power, series_of_each
+from models.measures.compiled import compiled
+from models.measures.hum import HIGHEST_HZ, MAINS_HZ, WINDOW_S, Hum, HumSpectra, series_of_each
 
 HOP_S = WINDOW_S / 2
 FRAMES = 4  # of half a window each, from one window to the next
@@ -62,29 +64,47 @@ class _Stretch(NamedTuple):
     hum: Hum
 
 
-def _views_of(channels: int) -> int:
-    return 1 if channels == 1 else channels + 1 + (channels == 2)
+@compiled
+def _views(spectra: npt.NDArray[np.complex64]) -> Samples:
+    """Power of all channels on average, of each, and of the difference of two: a bass in the middle is not in that.
+
+    Args:
+        spectra: [channels, bins]; of one channel there is one view.
+    """
+    channels, bins = spectra.shape
+    views = np.zeros((1 if channels == 1 else channels + 1 + int(channels == 2), bins), np.float32)
+    for channel in range(channels):
+        for at in range(bins):
+            own = spectra[channel, at].real ** 2 + spectra[channel, at].imag ** 2
+            views[min(channel + 1, len(views) - 1), at] = own
+            if channels > 1:
+                views[0, at] += own / np.float32(channels)
+    if channels == 2:
+        for at in range(bins):
+            apart = spectra[0, at] - spectra[1, at]
+            views[3, at] = (apart.real**2 + apart.imag**2) / 2
+    return views
 
 
-def _views(spectra: Array) -> Array:
-    """Power of all channels on average, of each, and of the difference of two: a bass in the middle is not in that."""
-    powers = power(spectra)
-    if len(spectra) == 1:
-        return powers
-    views = [powers.mean(axis=0), *powers]
-    if len(spectra) == 2:
-        views.append(power(spectra[0] - spectra[1]) / 2)
-    return np.stack(views)
-
-
-def _least(windows: Array, without: int) -> Array:
-    """What all but `without` of the windows exceed."""
-    least = np.full((without + 1, *windows.shape[1:]), np.inf, windows.dtype)  # in order
-    for powers in windows:
-        for place in range(without, 0, -1):
-            least[place] = np.minimum(least[place], np.maximum(least[place - 1], powers))
-        least[0] = np.minimum(least[0], powers)
+@compiled
+def _least(windows: Samples, without: int) -> Samples:
+    """What all but `without` of the windows [windows, views, bins] exceed, [views, bins]."""
+    views, bins = windows.shape[1:]
+    least = np.full((without + 1, views, bins), np.inf, np.float32)  # in order
+    for window in range(len(windows)):
+        for place in range(without, -1, -1):
+            for view in range(views):
+                powers = windows[window, view]
+                _lower(least[place, view], powers, least[place - 1, view] if place else powers)
     return np.asarray(least[without])
+
+
+@compiled
+def _lower(least: Samples, powers: Samples, below: Samples) -> None:
+    """Brings what is least [bins] down to powers, but not to what is less than `below`."""
+    for at in range(len(least)):
+        power = powers[at] if powers[at] > below[at] else below[at]
+        least[at] = power if power < least[at] else least[at]
 
 
 class HumFinder(HumSpectra[tuple[Event, ...]]):
@@ -120,8 +140,9 @@ class HumFinder(HumSpectra[tuple[Event, ...]]):
         starts = [round(number * self._size / 8) for number in numbers]
         if starts:
             frames = np.stack([slow[:, at : at + len(self._hann)] for at in starts], axis=1)
-            near = _views(rfft(frames * self._hann, axis=2)[:, :, self._near])  # [views, frames, harmonics, 3]
-            self._frames += list(np.sqrt(near.max(axis=3)).swapaxes(0, 1).astype(np.float32))
+            near = rfft(frames * self._hann, axis=2)[:, :, self._near]  # [channels, frames, harmonics, 3]
+            views = _views(near.reshape(len(slow), -1)).reshape(-1, *near.shape[1:])
+            self._frames += list(np.sqrt(views.max(axis=3)).swapaxes(0, 1))
 
     def _spectrum(self, spectra: Array | None) -> None:
         """A window's spectra; None for a pause."""

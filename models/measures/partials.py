@@ -9,10 +9,11 @@ X. Serra, "PARSHL", ICMC 1987), and their levels in decibels. On this axis a cha
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from scipy.fft import rfft
-from scipy.sparse import csr_array
 
 from models.measures.blocks import Array, Samples
+from models.measures.compiled import compiled
 from models.measures.decimate import Decimator
 
 HOP_S, WINDOW_S = 0.02, 0.093
@@ -26,7 +27,9 @@ STEP_CENTS = 5
 REACH = 120  #: steps by which places may be shifted at the most, either way: 600 cents, a ratio of 1.41
 NONE = np.float32(-30_000)  #: the place of no partial
 ALIKE_DB = 12.0  # levels of one partial in two frames differ by less
-_CHUNK = 32  # frames at once, which fit a cache
+_SHIFTS = 2 * REACH + 1
+
+Places = npt.NDArray[np.int64]
 
 
 class Partials:
@@ -48,7 +51,7 @@ class Partials:
         self._low, self._high = int(bins[0]), int(bins[1])
 
     def add(self, wave: Samples) -> tuple[Samples, Samples]:
-        """Places and levels, each [frames, MOST]; places of no partial are NONE."""
+        """Places and levels, each [frames, MOST]: places in order, and behind them NONE for no partial."""
         slow = self._decimator.add(wave[None])[0] if self._decimator else wave
         self._slow = np.concatenate([self._slow, slow])
         count = max(0, (len(self._slow) - self._size) // self._hop + 1)
@@ -61,63 +64,100 @@ class Partials:
 
     def _peaks(self, powers: Samples) -> tuple[Samples, Samples]:
         """Of powers [frames, bins], two bins more at either side."""
-        middle = powers[:, 2:-2]
-        floor = np.maximum(middle.max(axis=1, keepdims=True) * _ratio(-RANGE_DB), _ratio(FAINTEST_DB))
-        tops = (middle > powers[:, 1:-3]) & (middle >= powers[:, 3:-1]) & (middle > floor)
-        tops &= middle > _ratio(NARROW_DB) * np.maximum(powers[:, :-4], powers[:, 4:])
-        frames, bins = np.divmod(np.flatnonzero(tops), middle.shape[1])
-        around = powers.ravel()[frames * powers.shape[1] + bins + np.arange(1, 4)[:, None]]  # [bins, peaks]
+        floors = np.maximum(powers[:, 2:-2].max(axis=1) * _ratio(-RANGE_DB), _ratio(FAINTEST_DB))
+        bins, around = _tops(powers, floors, _ratio(NARROW_DB))
         left, heights, right = 10 * np.log10(np.maximum(around, np.float32(1e-20)))
         bend = 2 * heights - left - right
-        place = (self._low + bins + (right - left) / (2 * bend)) * (self.rate_hz / self._size / 440)
-        kept = highest_of(frames, heights, len(powers), MOST)  # -1, the last of what follows, is no partial
-        cents = np.append(1200 * np.log2(place), NONE).astype(np.float32)
-        return cents[kept], np.append(heights, np.float32(FAINTEST_DB))[kept]
+        place = (self._low - 2 + bins + (right - left) / (2 * bend)) * (self.rate_hz / self._size / 440)
+        cents = 1200 * np.log2(place)
+        cents[bins < 0] = NONE
+        return cents.astype(np.float32), heights
 
 
 def _ratio(decibels: float) -> np.float32:
     return np.float32(10 ** (decibels / 10))
 
 
-def highest_of(rows: Array, heights: Samples, count: int, most: int) -> Array:
-    """The `most` highest of each row, as indices of `heights` [n], -1 for none: [count, most].
+@compiled
+def _tops(powers: Samples, floors: Samples, narrow: np.float32) -> tuple[Places, Samples]:
+    """The bins of the MOST highest peaks of each frame that exceed its floor, in order, [frames, MOST]; -1 for none.
 
-    Args:
-        rows: [n], of 0..count - 1, in order.
+    And the powers of these and of the bins beside them, [3, frames, MOST]; those of none are the faintest, and a peak.
     """
-    columns = np.arange(len(rows)) - np.searchsorted(rows, np.arange(count))[rows]
-    table = np.full((count, max(most, int(columns.max(initial=0)) + 1)), -np.inf, np.float32)
-    places = np.full(table.shape, -1)
-    table[rows, columns], places[rows, columns] = heights, np.arange(len(rows))
-    if table.shape[1] == most:
-        return places
-    return np.take_along_axis(places, np.argpartition(-table, most - 1, axis=1)[:, :most], 1)
+    found = np.full((len(powers), MOST), -1, np.int64)
+    around = np.full((3, len(powers), MOST), 1e-20, np.float32)
+    around[1, :, :] = 10 ** (FAINTEST_DB / 10)
+    is_top = np.zeros(powers.shape[1], np.bool_)
+    for frame in range(len(powers)):
+        row, count, lowest = powers[frame], 0, 0
+        _mark(row, floors[frame], narrow, is_top)
+        for place in range(len(row)):
+            if not is_top[place] or (count == MOST and row[place] <= row[found[frame, lowest]]):
+                continue
+            if count == MOST:
+                for number in range(lowest, MOST - 1):
+                    found[frame, number] = found[frame, number + 1]
+            count = min(count + 1, MOST)
+            found[frame, count - 1] = place
+            if count == MOST:
+                lowest = _lowest(row, found[frame])
+        for number in range(count):
+            for beside in range(3):
+                around[beside, frame, number] = row[found[frame, number] - 1 + beside]
+    return found, around
 
 
+@compiled
+def _mark(row: Samples, floor: np.float32, narrow: np.float32, is_top: npt.NDArray[np.bool_]) -> None:
+    """Which of the powers of a frame are peaks; not the two at either end."""
+    for at in range(len(row) - 4):  # from 0 on, or Numba looks for negative places at each step
+        top, beside = row[at + 2], max(row[at], row[at + 4])
+        is_top[at + 2] = (top > row[at + 1]) & (top >= row[at + 3]) & (top > floor) & (top > narrow * beside)
+
+
+@compiled
+def _lowest(row: Samples, found: Places) -> int:
+    """Which of the peaks that were found in a frame is the lowest."""
+    lowest = 0
+    for number in range(1, len(found)):
+        if row[found[number]] < row[found[lowest]]:
+            lowest = number
+    return lowest
+
+
+@compiled
 def shared(places: Samples, levels: Samples, lag: int) -> Samples:
     """How many partials each frame shares with that `lag` frames later, were this shifted, [frames - lag, shifts].
 
-    Shifts are -REACH..REACH steps of STEP_CENTS; partials count by how alike their levels are.
+    Shifts are -REACH..REACH steps of STEP_CENTS; partials count by how alike their levels are. Places are in order.
     """
-    votes = np.empty((max(0, len(places) - lag), 2 * REACH + 1), np.float32)
-    for at in range(0, len(votes), _CHUNK):
-        own = votes[at : at + _CHUNK]
-        cells, alike = _pairs(places[at : at + len(own) + lag], levels[at : at + len(own) + lag], lag)
-        padded = np.zeros((len(own), own.shape[1] + 4), np.float32)
-        padded[:, 2:-2] = np.bincount(cells, alike, own.size).reshape(own.shape)
-        own[:] = padded[:, 1:-3] + padded[:, 2:-2] + padded[:, 3:-1] + (padded[:, :-4] + padded[:, 4:]) / 2
+    votes = np.empty((max(0, len(places) - lag), _SHIFTS), np.float32)
+    sums, met = np.empty(_SHIFTS + 4, np.float64), np.empty(_SHIFTS + 4, np.float32)
+    for frame in range(len(votes)):
+        sums[:] = 0
+        _meet(places, levels, frame, frame + lag, sums)
+        for at in range(len(met)):
+            met[at] = sums[at]
+        for shift in range(_SHIFTS):
+            near = met[shift + 1] + met[shift + 2] + met[shift + 3]
+            votes[frame, shift] = near + np.float32(0.5) * (met[shift] + met[shift + 4])
     return votes
 
 
-def _pairs(places: Samples, levels: Samples, lag: int) -> tuple[Array, Samples]:
-    """Of each pair of partials `lag` frames apart: its cell of [frames - lag, shifts], and how alike the levels are."""
-    later = np.where(places > NONE, places, -NONE)[lag:]  # so that two that are none are far from each other
-    apart = (later[:, None] - places[:-lag, :, None]).ravel()
-    unlike = np.abs(levels[lag:, None] - levels[:-lag, :, None]).ravel()
-    counted = np.flatnonzero((np.abs(apart) <= (REACH + 0.5) * STEP_CENTS) & (unlike < ALIKE_DB))
-    shifts = np.rint(apart[counted] / STEP_CENTS).astype(np.int64) + REACH
-    alike = 1 - unlike[counted] / np.float32(ALIKE_DB)
-    return counted // places.shape[1] ** 2 * (2 * REACH + 1) + shifts, alike
+@compiled
+def _meet(places: Samples, levels: Samples, frame: int, later: int, sums: Array) -> None:
+    """Adds each pair of partials of two frames to the shift between them, where they are not too far apart."""
+    first, most, farthest = 0, places.shape[1], np.float32((REACH + 0.5) * STEP_CENTS)
+    for own in range(most):
+        place, level = places[frame, own], levels[frame, own]
+        while first < most and places[later, first] > NONE and places[later, first] < place - farthest:
+            first += 1
+        other = first
+        while place > NONE and other < most and NONE < places[later, other] <= place + farthest:
+            alike = np.float32(1) - abs(levels[later, other] - level) / np.float32(ALIKE_DB)
+            shift = int(np.rint((places[later, other] - place) / np.float32(STEP_CENTS))) + REACH
+            sums[shift + 2] += max(alike, np.float32(0))
+            other += 1
 
 
 def usual_places(places: Samples) -> Samples:
@@ -143,11 +183,21 @@ def steps_of(places: Samples) -> Array:
     return np.where((steps >= 0) & (steps < _PLACES), steps, -1).astype(np.int64)
 
 
+@compiled
+def _fits(steps: Places, downwards: Samples) -> Samples:
+    """Of steps [frames, MOST], and of usual places from the highest down."""
+    found, last = np.zeros((len(steps), _SHIFTS), np.float32), len(downwards) - _SHIFTS
+    for frame in range(len(steps)):
+        own, heard = found[frame], steps[frame][steps[frame] >= 0]
+        for number in range(0, len(heard) - 1, 2):  # two at once take half the time
+            one, other = downwards[last - heard[number] :], downwards[last - heard[number + 1] :]
+            for shift in range(_SHIFTS):
+                own[shift] = own[shift] + one[shift] + other[shift]
+        if len(heard) % 2:
+            own += downwards[last - heard[-1] :][:_SHIFTS]
+    return found
+
+
 def fits(places: Samples, usual: Samples) -> Samples:
     """How well each frame's partials lie at usual places, were they shifted back by each shift, [frames, shifts]."""
-    steps = steps_of(places)
-    heard = steps >= 0
-    ends = np.append(0, np.cumsum(heard.sum(axis=1)))
-    downwards = np.lib.stride_tricks.sliding_window_view(usual, 2 * REACH + 1)[:, ::-1]  # place plus REACH comes first
-    taken = csr_array((np.ones(ends[-1], np.float32), steps[heard], ends), shape=(len(places), len(downwards)))
-    return np.asarray(taken @ np.ascontiguousarray(downwards))
+    return _fits(steps_of(places), usual[::-1].copy())  # for loops that go up

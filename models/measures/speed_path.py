@@ -12,11 +12,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from models.events import runs_of
 from models.measures.blocks import Array, Samples
-from models.measures.partials import NONE, REACH, STEP_CENTS, fits, highest_of, shared, usual_places
+from models.measures.compiled import compiled
+from models.measures.partials import NONE, REACH, STEP_CENTS, fits, shared, usual_places
 
 LAG = 5  # frames, 100 ms: windows that have nothing in common
 HELD = 2  # steps by which a partial may be off and is held
@@ -31,6 +33,8 @@ NEAR, RETURN = 4, 1.0  # steps from the own speed that may be roundings, and wha
 LOOKED = 1.0  # a fit that is looked into
 AROUND = 51  # frames that are looked at with one
 _FAR = np.float32(-1e6)
+
+States = npt.NDArray[np.int16]
 
 
 class Evidence(NamedTuple):
@@ -47,9 +51,11 @@ def speed_evidence(places: Samples, levels: Samples) -> Evidence:
     votes = shared(places, levels, LAG)
     counts = (places > NONE).sum(axis=1)
     votes *= np.minimum(1, ENOUGH / np.maximum(np.minimum(counts[:-LAG], counts[LAG:]), 1))[:, None].astype(np.float32)
-    fit = np.float32(FIT) * fits(places, usual_places(places))
-    own = fit[:, REACH]
-    fit = np.minimum(fit - own[:, None], np.float32(MOST_FIT))
+    fit = fits(places, usual_places(places))
+    fit *= np.float32(FIT)
+    own = fit[:, REACH].copy()
+    fit -= own[:, None]
+    np.minimum(fit, np.float32(MOST_FIT), out=fit)
     shifts, gains = _options(votes)
     changes = (gains[:, 3:].max(axis=1) > gains[:, 0] - 1) | (uniform_filter1d(fit.max(axis=1), LAG) > LOOKED)
     path = np.zeros(len(fit), np.int64)
@@ -61,41 +67,92 @@ def speed_evidence(places: Samples, levels: Samples) -> Evidence:
     return Evidence(path, change, fit[np.arange(len(fit)), path + REACH], own)
 
 
-def _options(votes: Samples) -> tuple[Array, Samples]:
+@compiled
+def _options(votes: Samples) -> tuple[States, Samples]:
     """Shifts [frames, 3 + OPTIONS] to the frame LAG later that are considered, and what speaks for each."""
-    held = votes[:, REACH - HELD : REACH + HELD + 1].max(axis=1, keepdims=True)
-    middle = votes[:, 1:-1]
-    is_top = (middle > FEWEST) & (middle >= votes[:, :-2]) & (middle > votes[:, 2:])
-    is_top[:, REACH - 1 - HELD : REACH + HELD] = False
-    frames, states = np.divmod(np.flatnonzero(is_top), is_top.shape[1])  # np.nonzero of rows is slow
-    heights = middle[frames, states]
-    best = highest_of(frames, heights, len(votes), OPTIONS)
-    gains = np.append(heights - CHANGE, _FAR)[best]
-    small = np.broadcast_to(np.array([0, 1, -1]), (len(votes), 3))
-    shifts = np.concatenate([small, np.append(states + 1 - REACH, 0)[best]], axis=1)
-    gains = np.concatenate([held, held - DRIFT, held - DRIFT, gains], axis=1).astype(np.float32)
-    return np.pad(shifts, ((0, LAG), (0, 0))), np.pad(gains, ((0, LAG), (0, 0)))
+    reach, is_top = votes.shape[1] // 2, np.zeros(votes.shape[1], np.bool_)
+    shifts = np.zeros((len(votes) + LAG, 3 + OPTIONS), np.int16)
+    gains = np.zeros((len(votes) + LAG, 3 + OPTIONS), np.float32)
+    for frame in range(len(votes)):
+        own, held = votes[frame], votes[frame, reach]
+        for place in range(reach - HELD, reach + HELD + 1):
+            held = max(held, own[place])
+        gains[frame, 0], gains[frame, 1:3], gains[frame, 3:] = held, held - np.float32(DRIFT), _FAR
+        shifts[frame, 1], shifts[frame, 2] = 1, -1
+        for at in range(len(own) - 2):  # from 0 on, or Numba looks for negative places at each step
+            is_top[at + 1] = (own[at + 1] > FEWEST) & (own[at + 1] >= own[at]) & (own[at + 1] > own[at + 2])
+        is_top[reach - HELD : reach + HELD + 1] = False
+        for place in range(len(own)):
+            if is_top[place]:
+                _consider(own[place] - np.float32(CHANGE), place - reach, gains[frame, 3:], shifts[frame, 3:])
+    return shifts, gains
 
 
-def _likeliest(shifts: Array, gains: Samples, fit: Samples) -> Array:
+@compiled
+def _consider(gain: np.float32, shift: int, gains: Samples, shifts: States) -> None:
+    """Puts a shift among the `gains` of the OPTIONS best, the highest first, if it is one."""
+    number = OPTIONS
+    while number and gains[number - 1] < gain:
+        number -= 1
+        if number + 1 < OPTIONS:
+            gains[number + 1], shifts[number + 1] = gains[number], shifts[number]
+    if number < OPTIONS:
+        gains[number], shifts[number] = gain, shift
+
+
+def _likeliest(shifts: States, gains: Samples, fit: Samples) -> Array:
     """The path [frames] of the highest sum that begins and ends at the own speed, or pays for it."""
+    more = ((0, -len(fit) % LAG), (0, 0))  # all chains are as long
+    return _path(np.pad(shifts, more), np.pad(gains, more), np.pad(fit, more) + _PRIOR)[: len(fit)] - REACH
+
+
+@compiled
+def _path(shifts: States, gains: Samples, fit: Samples) -> npt.NDArray[np.int64]:
+    """As _likeliest, of states from 0 on; frames are a multiple of LAG."""
     frames, width = fit.shape
-    steps = -(-frames // LAG)
-    more = ((0, steps * LAG - frames), (0, 0))
-    by_step = [np.pad(array, more).reshape(steps, LAG, -1) for array in (shifts, gains, fit)]
-    by_step[2] += _PRIOR
+    reach = width // 2
+    scores = np.full((LAG, width + 2 * reach), _FAR)  # with room for shifts
+    back, path = np.zeros((frames, width), np.int16), np.empty(frames, np.int64)
     price = np.full(width, OFF, np.float32)
-    price[REACH] = 0
-    score, back = by_step[2][0] - price, np.zeros((steps, LAG, width), np.int16)
-    for step in range(1, steps):
-        score, back[step] = _stepped(score, by_step[0][step - 1], by_step[1][step - 1])
-        score += by_step[2][step]
-    path, chains = np.zeros((steps, LAG), np.int64), np.arange(LAG)
-    state = (score - price).argmax(axis=1)
-    for step in range(steps - 1, -1, -1):
-        path[step] = state - REACH
-        state = back[step, chains, state]
-    return path.ravel()[:frames]
+    price[reach] = 0
+    for frame in range(frames):
+        room = scores[frame % LAG]
+        following = -price
+        if frame >= LAG:
+            following = _stepped(room, shifts[frame - LAG], gains[frame - LAG], back[frame])
+        for state in range(width):
+            room[reach + state] = following[state] + fit[frame, state]
+    for frame in range(frames - 1, -1, -1):
+        if frame >= frames - LAG:
+            path[frame] = (scores[frame % LAG, reach:-reach] - price).argmax()
+        if frame >= LAG:
+            path[frame - LAG] = back[frame, path[frame]]
+    return path
+
+
+@compiled
+def _stepped(room: Samples, shifts: States, gains: Samples, came: States) -> Samples:
+    """Scores [states] of a frame without its fit, and, in `came`, the states they come from.
+
+    Args:
+        room: scores of the frame LAG before, with half as many that are _FAR on either side.
+        shifts, gains: that frame's.
+    """
+    width, reach = len(came), len(came) // 2
+    top = room.argmax()
+    following = np.full(width, room[top] - np.float32(LEAP), np.float32)
+    came[:] = top - reach
+    for number in range(len(shifts)):
+        shift, gain = shifts[number], gains[number]
+        before = room[reach - shift :]
+        for state in range(width):
+            option = before[state] + gain
+            if option > following[state]:
+                following[state], came[state] = option, state - shift
+    near = reach - NEAR + following[reach - NEAR : reach + NEAR + 1].argmax()
+    if following[near] - np.float32(RETURN) > following[reach]:
+        following[reach], came[reach] = following[near] - np.float32(RETURN), came[near]
+    return following
 
 
 def _tempered(shifts: Array) -> Samples:
@@ -106,24 +163,3 @@ def _tempered(shifts: Array) -> Samples:
 
 _STATES = np.arange(2 * REACH + 1)
 _PRIOR = np.float32(NORMAL) * (_STATES == REACH) - np.float32(TEMPERED) * _tempered(_STATES - REACH)
-_CELLS = np.arange(LAG)[:, None, None] * (4 * REACH + 1) + REACH + _STATES
-
-
-def _stepped(score: Samples, shifts: Array, gains: Samples) -> tuple[Samples, Array]:
-    """Scores [chains, states] of the next frames without their fits, and the states they come from."""
-    room = np.full((LAG, 4 * REACH + 1), _FAR)
-    room[:, REACH:-REACH] = score
-    options = room.take(_CELLS - shifts[:, :, None]) + gains[:, :, None]
-    following, chains = options.max(axis=1), np.arange(LAG)
-    best = (options == following[:, None]).argmax(axis=1)  # the first: faster than that of numbers
-    came = _STATES - shifts[chains[:, None], best]
-    top = score.argmax(axis=1)
-    leap = (score[chains, top] - LEAP)[:, None]
-    came = np.where(following < leap, top[:, None], came)
-    following = np.maximum(following, leap)
-    near = REACH - NEAR + following[:, REACH - NEAR : REACH + NEAR + 1].argmax(axis=1)
-    returned = following[chains, near] - RETURN
-    back = returned > following[:, REACH]
-    came[back, REACH] = came[chains, near][back]
-    following[back, REACH] = returned[back]
-    return following, came
