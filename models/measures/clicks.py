@@ -164,10 +164,7 @@ class ClickFinder(Finder):
 
     def _bursts(self, residual: Array, scale: Array, far_out: float) -> list[_Burst]:
         """The bulk and the highest sample of what stands `far_out` of its scale."""
-        by_row = residual.reshape(len(scale), -1)
-        rows = np.flatnonzero(by_row.max(axis=1) > far_out * scale)
-        among, samples = np.divmod(np.flatnonzero(by_row[rows] > far_out * scale[rows, None]), by_row.shape[1])
-        out = rows[among] * by_row.shape[1] + samples
+        out = _outliers(residual, far_out * scale)
         cuts = np.flatnonzero(np.diff(out) > WIDEST_S * self.sample_rate_hz) + 1
         bursts = []
         for group in np.split(out, cuts) if len(out) else []:
@@ -212,10 +209,30 @@ def _may_click(errors: Array, level: Array) -> bool:
     return bool(len(some) and (top[some] > IMPULSE_FAR_OUT * _scales(errors[some])).any())
 
 
+@compiled
 def _may_be_out(errors: Array, heights: Array, far_out: float) -> Array:
     """Whether heights [rows] may be so far out of their rows: half of the errors must be below, a cheaper median."""
-    least = 0.6745 * (heights / far_out - 1e-7) * (1 + 1e-9)
-    return np.asarray(np.count_nonzero(errors <= least[:, None], axis=1) >= errors.shape[1] // 2)
+    may = np.zeros(len(errors), np.bool_)
+    for row in range(len(errors)):
+        own, least, below = errors[row], 0.6745 * (heights[row] / far_out - 1e-7) * (1 + 1e-9), 0
+        for at in range(len(own)):
+            below += own[at] <= least
+        may[row] = below >= len(own) // 2
+    return may
+
+
+@compiled
+def _outliers(residual: Array, bounds: Array) -> Array:
+    """The samples above the bound of their row, which is infinite for rows that none looks at."""
+    found, count, size = np.empty(len(residual), np.int64), 0, len(residual) // len(bounds)
+    for row in range(len(bounds)):
+        if bounds[row] < np.inf:
+            own, bound = residual[row * size :], bounds[row]
+            for at in range(size):
+                if own[at] > bound:
+                    found[count] = row * size + at
+                    count += 1
+    return found[:count].copy()
 
 
 def _scales(errors: Array) -> Array:
