@@ -62,6 +62,16 @@ def test_a_click_of_one_sample_stands_out_in_its_frame(plain, frame, channel):
     assert peaks[frame] > np.delete(peaks, frame).max() + 0.3
 
 
+@pytest.mark.parametrize("frame", [0, 49, 50, 399, 799])
+def test_a_tone_of_one_frame_is_in_its_frame(plain, frame):
+    """Wherever the pieces end that features are computed by."""
+    burst = 1e-3 * plain
+    burst[frame * HOP : (frame + 1) * HOP] += 0.2 * np.sin(0.9 * np.arange(HOP))[:, None]
+    told = heard(burst)[0]
+    assert told[:, :BANDS].max(axis=1).argmax() == frame
+    assert told[:, LOUDEST_PART].argmax() == frame
+
+
 def test_a_gap_of_three_milliseconds_is_in_its_frame(plain):
     gapped = plain.copy()
     gapped[400 * HOP + 150 : 400 * HOP + 300] = 0
