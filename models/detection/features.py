@@ -6,16 +6,16 @@ of the whole window, so gain does not matter. Features of both channels are put 
 maximum and minimum: left and right may change places, and an event of one channel is not halved by a mixture, nor lost
 where channels are opposite (vertical motion of a stylus).
 
-Beside log-mel, since a click lasts a millisecond and mains hum a second:
+Beside log-mel, since a click lasts a millisecond:
 
 * the residual of a linear prediction, whose coefficients are those of 90 ms, so that a click does not predict itself;
 * levels of ninths of a frame (1.1 ms), held and zero samples, samples near the peak: gaps and flat tops;
 * level and likeness of the channels;
 * flatness of octaves: noise against tones;
-* the least distance of the mel spectrum to earlier ones: repetitions;
-* a comb over half a second for 50 and 60 Hz and their harmonics;
 * how the spectrum of 160 ms later, along a logarithmic axis, is shifted against that before: a change of speed shifts
   all partials alike.
+
+Mains hum and repetitions are left to measures.
 """
 
 from __future__ import annotations
@@ -48,12 +48,6 @@ PREDICTED_FRAMES = 9  #: whose autocorrelations are averaged for it
 NEAR_FRAMES = 25  #: 0.25 s, that a frame's level is compared with
 PARTS = 9  #: of a frame, HOP / PARTS samples each
 OCTAVES_HZ = (2000.0, 4000.0, 8000.0, 16_000.0)
-REPEATED_FRAMES = 5
-LAGS = tuple(range(3, 60))  #: frames, 30 to 590 ms
-SLOWER = 21  #: for the comb, one sample of so many
-COMB_WINDOW, COMB_HOP, COMB_FFT = 840, 210, 1024  #: of those: 0.4 s, 0.1 s
-MAINS_HZ, HARMONICS = (50.0, 60.0), 8
-STEADY = 21  #: frames of the comb that are averaged, 2.1 s
 PITCH_WINDOW, PITCH_HOP, PITCH_FFT = 8 * HOP, 4 * HOP, 4096
 PITCH_HZ, PITCHES_PER_OCTAVE, PITCH_OCTAVES = 500.0, 60, 3
 LAG = 2  #: the spectra compared are 2 * LAG * PITCH_HOP apart
@@ -70,8 +64,7 @@ def features(windows: Tensor) -> Tensor:
     peak = tf.reduce_max(tf.abs(each), axis=1)[:, None, None]
     samples = functools.partial(_of_samples, peak=peak)
     left, shape, parts, told = _by_pieces(samples, 4, tf.pad(each, [[0, 0], [ORDER, 0]]), _prediction(correlations))
-    found = [mel, _residual(left, shape, parts), _samples(parts, told), _stereo(each), flatness]
-    found += [_repeats(mel), _comb(each), _shifts(each)]
+    found = [mel, _residual(left, shape, parts), _samples(parts, told), _stereo(each), flatness, _shifts(each)]
     return tf.ensure_shape(tf.concat(found, axis=-1), [None, FRAMES, FEATURES])
 
 
@@ -265,40 +258,6 @@ def _flatness(powers: Tensor) -> Tensor:
         part = powers[..., low:high]
         told.append(_average(_log(part)) - _log(_average(part)))
     return tf.concat(told, axis=-1)
-
-
-def _repeats(mel: Tensor) -> Tensor:
-    """How like the mel spectra of REPEATED_FRAMES are those some LAGS earlier: the least distance, against the mean."""
-    coarse = tf.reduce_mean(tf.reshape(mel, [-1, FRAMES, BANDS // 2, 2]), axis=-1)
-    away = []
-    for lag in LAGS:
-        earlier = tf.pad(coarse[:, :-lag], [[0, 0], [lag, 0], [0, 0]], constant_values=9.0)
-        away.append(tf.reduce_mean(tf.abs(coarse - earlier), axis=-1))
-    distances = _smooth(tf.stack(away, axis=-1), REPEATED_FRAMES)
-    least, mean = tf.reduce_min(distances, axis=-1, keepdims=True), tf.reduce_mean(distances, axis=-1, keepdims=True)
-    return tf.concat([tf.math.log(least + 0.01), least / (mean + 0.01)], axis=-1)
-
-
-def _comb(each: Tensor) -> Tensor:
-    """How far harmonics of the mains stand out, [batch, FRAMES, len(MAINS_HZ) * HARMONICS], averaged over seconds."""
-    slow = tf.reduce_mean(tf.reshape(each, [-1, FRAMES * HOP // SLOWER, SLOWER]), axis=-1)
-    spectra = power(stft(_around(slow, COMB_WINDOW, COMB_HOP), COMB_WINDOW, COMB_HOP, COMB_FFT)) / COMB_WINDOW
-    levels = _log(tf.reduce_mean(_paired(spectra), axis=1) + 1e-7)
-    stands_out = _smooth(tf.matmul(levels, tf.constant(_teeth())), STEADY)
-    return tf.repeat(stands_out, COMB_HOP * SLOWER // HOP, axis=1)
-
-
-def _teeth() -> FloatArray:
-    """[bins, teeth]: the bins of each harmonic, less those around it."""
-    step_hz = RATE_HZ / SLOWER / COMB_FFT
-    bins = np.arange(COMB_FFT // 2 + 1)
-    columns = []
-    for mains_hz in MAINS_HZ:
-        for harmonic in range(1, HARMONICS + 1):
-            away = np.abs(bins - mains_hz * harmonic / step_hz)
-            on, beside = np.maximum(0, 1 - away / 1.5), ((away > 3) & (away < 8)).astype(float)
-            columns.append(on / on.sum() - beside / beside.sum())
-    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def _shifts(each: Tensor) -> Tensor:

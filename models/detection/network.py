@@ -26,7 +26,7 @@ CHANNELS = 2
 HOP = 441  #: samples, 10 ms
 FRAMES = 800  #: of a window
 BANDS = 64  #: of the mel spectrum
-FEATURES = BANDS + 12 + 14 + 4 + 3 + 2 + 16 + 25
+FEATURES = BANDS + 12 + 14 + 4 + 3 + 25
 CELL = 10  #: frames of which the highest counts in a clip: 0.1 s, the resolution asked for
 SLOWER = 4  #: frames of a step of the GRU
 
