@@ -6,21 +6,23 @@ of the whole window, so gain does not matter. Features of both channels are put 
 maximum and minimum: left and right may change places, and an event of one channel is not halved by a mixture, nor lost
 where channels are opposite (vertical motion of a stylus).
 
-Beside log-mel, since a click lasts a millisecond and mains hum a second:
+Beside log-mel, since a click lasts a millisecond:
 
 * the residual of a linear prediction, whose coefficients are those of 90 ms, so that a click does not predict itself;
 * levels of ninths of a frame (1.1 ms), held and zero samples, samples near the peak: gaps and flat tops;
 * level and likeness of the channels;
 * flatness of octaves: noise against tones;
-* the least distance of the mel spectrum to earlier ones: repetitions;
-* a comb over half a second for 50 and 60 Hz and their harmonics;
 * how the spectrum of 160 ms later, along a logarithmic axis, is shifted against that before: a change of speed shifts
   all partials alike.
+
+Mains hum and repetitions are left to measures.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,7 @@ FloatArray = npt.NDArray[np.float32]
 
 # tf.signal.frame copies pieces as long as the greatest common divisor of window and hop: windows are whole hops.
 WINDOW, FFT = 2 * HOP, 1024  #: samples of an STFT frame, 20 ms, and of its transform
+PIECE = 50  #: frames that are computed at a time, so that all that is made of them stays in a cache
 HIGHEST_HZ = 16_000.0
 SILENCE = 1e-5  #: level (full scale 1.0) of a window below which there is nothing to hear
 FLOOR = 1e-10  #: of power, against that of the window
@@ -45,12 +48,6 @@ PREDICTED_FRAMES = 9  #: whose autocorrelations are averaged for it
 NEAR_FRAMES = 25  #: 0.25 s, that a frame's level is compared with
 PARTS = 9  #: of a frame, HOP / PARTS samples each
 OCTAVES_HZ = (2000.0, 4000.0, 8000.0, 16_000.0)
-REPEATED_FRAMES = 5
-LAGS = tuple(range(3, 60))  #: frames, 30 to 590 ms
-SLOWER = 21  #: for the comb, one sample of so many
-COMB_WINDOW, COMB_HOP, COMB_FFT = 840, 210, 1024  #: of those: 0.4 s, 0.1 s
-MAINS_HZ, HARMONICS = (50.0, 60.0), 8
-STEADY = 21  #: frames of the comb that are averaged, 2.1 s
 PITCH_WINDOW, PITCH_HOP, PITCH_FFT = 8 * HOP, 4 * HOP, 4096
 PITCH_HZ, PITCHES_PER_OCTAVE, PITCH_OCTAVES = 500.0, 60, 3
 LAG = 2  #: the spectra compared are 2 * LAG * PITCH_HOP apart
@@ -63,13 +60,65 @@ def features(windows: Tensor) -> Tensor:
     channels = tf.transpose(windows, [0, 2, 1])
     level = tf.sqrt(tf.reduce_mean(tf.square(channels), axis=[1, 2], keepdims=True))
     each = tf.reshape(channels / tf.maximum(level, SILENCE), [-1, FRAMES * HOP])
-    powers = power(stft(_around(each, WINDOW, HOP), WINDOW, HOP, FFT)) / WINDOW
+    mel, flatness, correlations = _by_pieces(_of_spectra, 3, _around(each, WINDOW, HOP))
+    peak = tf.reduce_max(tf.abs(each), axis=1)[:, None, None]
+    samples = functools.partial(_of_samples, peak=peak)
+    left, shape, parts, told = _by_pieces(samples, 4, tf.pad(each, [[0, 0], [ORDER, 0]]), _prediction(correlations))
+    found = [mel, _residual(left, shape, parts), _samples(parts, told), _stereo(each), flatness, _shifts(each)]
+    return tf.ensure_shape(tf.concat(found, axis=-1), [None, FRAMES, FEATURES])
+
+
+def _by_pieces(function: Callable[..., tuple[Tensor, ...]], count: int, *whole: Tensor) -> list[Tensor]:
+    """The `count` tensors [..., frames, n] that `function` makes of pieces of `whole`, put together along the frames.
+
+    Pieces are of PIECE frames: what is made on the way would else go to memory and back at each step.
+
+    Args:
+        whole: [n, FRAMES * step + beyond, ...]; a piece has [n, PIECE * step + beyond, ...].
+    """
+
+    def of(number: Tensor) -> tuple[Tensor, ...]:
+        return function(*[_piece(tensor, number) for tensor in whole])
+
+    kinds = (tf.float32,) * count
+    made = tf.map_fn(of, tf.range(FRAMES // PIECE), fn_output_signature=kinds, parallel_iterations=1)
+    return [tf.reshape(tf.transpose(part, [1, 0, 2, 3]), [-1, FRAMES, part.shape[-1]]) for part in made]
+
+
+def _piece(whole: Tensor, number: Tensor) -> Tensor:
+    shape = whole.shape.as_list()
+    step = shape[1] // FRAMES
+    shape[1] -= (FRAMES - PIECE) * step
+    begin = [0, number * PIECE * step, *[0] * (len(shape) - 2)]
+    return tf.ensure_shape(tf.slice(whole, begin, [-1, *shape[1:]]), shape)
+
+
+def _of_spectra(around: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-mel and flatness of the channels' mean power, [batch, frames, ...]; autocorrelations [n, frames, ORDER + 1].
+
+    Args:
+        around: samples [n, (frames - 1) * HOP + WINDOW].
+    """
+    powers = power(stft(around, WINDOW, HOP, FFT)) / WINDOW
     mean = tf.reduce_mean(_paired(powers), axis=1)
-    mel, rows = _mel(mean), _rows(each)
-    parts = tf.reduce_mean(tf.square(tf.reshape(each, [-1, FRAMES, PARTS, HOP // PARTS])), axis=-1)
-    found = [mel, _residual(rows, powers, parts), _samples(each, rows, parts), _stereo(each), _flatness(mean)]
-    found.append(_repeats(mel))
-    return tf.ensure_shape(tf.concat([*found, _comb(each), _shifts(each)], axis=-1), [None, FRAMES, FEATURES])
+    return _mel(mean), _flatness(mean), _autocorrelations(powers)
+
+
+def _of_samples(samples: Tensor, coefficients: Tensor, peak: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Sizes of what the prediction leaves [n, frames, HOP]; their peak, power and mean; powers of parts; and these.
+
+    The greatest step from a sample to the next, and the shares of samples that are zero, held, or near the `peak`.
+
+    Args:
+        samples: [n, ORDER + frames * HOP], with ORDER before the first frame.
+    """
+    rows = _rows(samples)
+    left, steps = tf.abs(_predicted(rows, coefficients)), _steps(rows)
+    size = tf.abs(_framed(samples[:, ORDER:]))
+    parts = tf.reduce_mean(tf.square(tf.reshape(size, [-1, PIECE, PARTS, HOP // PARTS])), axis=-1)
+    shape = tf.concat([_greatest(left), _average(tf.square(left)), _average(left)], axis=-1)
+    told = [_greatest(steps), _share(size < 1e-4), _share(steps < 1e-5), _share(size > 0.985 * peak)]
+    return left, shape, parts, tf.concat(told, axis=-1)
 
 
 def _around(samples: Tensor, window: int, hop: int) -> Tensor:
@@ -105,28 +154,29 @@ def _mel(powers: Tensor) -> Tensor:
     return _log(tf.matmul(powers, tf.constant(weights))) + 3.0
 
 
-def _residual(rows: Tensor, powers: Tensor, parts: Tensor) -> Tensor:
+def _residual(left: Tensor, shape: Tensor, parts: Tensor) -> Tensor:
     """What a linear prediction leaves: peak, level, shape and outliers of each frame against those near by."""
-    size = tf.abs(_predicted(rows, _prediction(powers)))
-    peak = _log(tf.square(tf.reduce_max(size, axis=-1, keepdims=True)))
-    level = _log(tf.reduce_mean(tf.square(size), axis=-1, keepdims=True))
-    mean = tf.reduce_mean(size, axis=-1, keepdims=True)
+    greatest, mean_square, mean = tf.split(shape, 3, axis=-1)
+    peak, level = _log(tf.square(greatest)), _log(mean_square)
     near = _smooth(level, NEAR_FRAMES)
     ordinary = tf.maximum(_smooth(mean, NEAR_FRAMES), 1e-5)
-    outliers = _share(size > 6 * ordinary)
-    whole = _log(tf.reduce_mean(parts, axis=-1, keepdims=True))
-    shape = level - _log(tf.square(mean))
-    told = [peak - near, level - near, shape, _log(outliers + 1e-3), near - _smooth(whole, NEAR_FRAMES), near + 3.0]
-    return _most_and_least(tf.concat(told, axis=-1))
+    outliers = _share(left > 6 * ordinary)
+    whole = _log(_average(parts))
+    told = [peak - near, level - near, level - _log(tf.square(mean)), _log(outliers + 1e-3)]
+    return _most_and_least(tf.concat([*told, near - _smooth(whole, NEAR_FRAMES), near + 3.0], axis=-1))
 
 
-def _prediction(powers: Tensor) -> Tensor:
-    """Coefficients [n, frames, ORDER + 1] of the prediction error, by the Levinson-Durbin recursion."""
+def _autocorrelations(powers: Tensor) -> Tensor:
+    """At lags of 0 to ORDER samples, [n, frames, ORDER + 1], by the inverse transform."""
     bins = FFT // 2 + 1
     weights = np.cos(2 * np.pi / FFT * np.outer(np.arange(bins), np.arange(ORDER + 1)))
     weights[1:-1] *= 2
-    r = _smooth(tf.matmul(powers, tf.constant(weights / FFT, tf.float32)), PREDICTED_FRAMES)
-    r = tf.unstack(r, axis=-1)
+    return tf.matmul(powers, tf.constant(weights / FFT, tf.float32))
+
+
+def _prediction(correlations: Tensor) -> Tensor:
+    """Coefficients [n, frames, ORDER + 1] of the prediction error, by the Levinson-Durbin recursion."""
+    r = tf.unstack(_smooth(correlations, PREDICTED_FRAMES), axis=-1)
     r[0] = r[0] * (1 + 1e-5) + 1e-9
     a, error = [tf.ones_like(r[0])], r[0]
     for order in range(1, ORDER + 1):
@@ -138,46 +188,53 @@ def _prediction(powers: Tensor) -> Tensor:
     return tf.stack(a, axis=-1)
 
 
-def _rows(each: Tensor) -> Tensor:
-    """Pieces of ROW samples with the ORDER samples before: [n, FRAMES, HOP / ROW, ORDER + ROW]."""
-    rows = tf.reshape(each, [-1, FRAMES * HOP // ROW, ROW])
-    before = tf.pad(rows[:, :-1, -ORDER:], [[0, 0], [1, 0], [0, 0]])
-    return tf.reshape(tf.concat([before, rows], axis=-1), [-1, FRAMES, HOP // ROW, ORDER + ROW])
+def _rows(samples: Tensor) -> Tensor:
+    """Pieces of ROW samples with the ORDER samples before: [n, frames, HOP / ROW, ORDER + ROW]."""
+    rows = tf.reshape(samples[:, ORDER:], [-1, PIECE * HOP // ROW, ROW])
+    before = tf.concat([samples[:, None, :ORDER], rows[:, :-1, -ORDER:]], axis=1)
+    return tf.reshape(tf.concat([before, rows], axis=-1), [-1, PIECE, HOP // ROW, ORDER + ROW])
 
 
 def _predicted(rows: Tensor, coefficients: Tensor) -> Tensor:
-    """The error of the prediction, [n, FRAMES, HOP]: each frame's rows by the Toeplitz matrix of its coefficients."""
+    """The error of the prediction, [n, frames, HOP]: each frame's rows by the Toeplitz matrix of its coefficients."""
     late = ORDER + np.arange(ROW) - np.arange(ORDER + ROW)[:, None]  # of each output behind each input
     bands = (late == np.arange(ORDER + 1)[:, None, None]).reshape(ORDER + 1, -1)
-    matrices = tf.reshape(tf.matmul(coefficients, tf.constant(bands, tf.float32)), [-1, FRAMES, ORDER + ROW, ROW])
-    return tf.reshape(tf.matmul(rows, matrices), [-1, FRAMES, HOP])
+    matrices = tf.reshape(tf.matmul(coefficients, tf.constant(bands, tf.float32)), [-1, PIECE, ORDER + ROW, ROW])
+    return tf.reshape(tf.matmul(rows, matrices), [-1, PIECE, HOP])
 
 
 def _steps(rows: Tensor) -> Tensor:
-    """How far each sample is from the one before, [n, FRAMES, HOP]."""
+    """How far each sample is from the one before, [n, frames, HOP]."""
     step = np.eye(ORDER + ROW, ROW, -ORDER) - np.eye(ORDER + ROW, ROW, 1 - ORDER)
-    return tf.abs(tf.reshape(tf.matmul(rows, tf.constant(step, tf.float32)), [-1, FRAMES, HOP]))
+    return tf.abs(tf.reshape(tf.matmul(rows, tf.constant(step, tf.float32)), [-1, PIECE, HOP]))
 
 
-def _framed(each: Tensor) -> Tensor:
-    return tf.reshape(each, [-1, FRAMES, HOP])
+def _framed(samples: Tensor) -> Tensor:
+    """[n, frames * HOP] to [n, frames, HOP]."""
+    return tf.reshape(samples, [-1, samples.shape[1] // HOP, HOP])
 
 
-def _samples(each: Tensor, rows: Tensor, parts: Tensor) -> Tensor:
+def _samples(parts: Tensor, told: Tensor) -> Tensor:
     """Levels of parts of frames, and shares of samples that are zero, held, or near the peak."""
     parts = _log(parts)
-    near = _smooth(tf.reduce_mean(parts, axis=-1, keepdims=True), NEAR_FRAMES)
-    least, most = (f(parts, axis=-1, keepdims=True) - near for f in (tf.reduce_min, tf.reduce_max))
-    steps, size = _steps(rows), tf.abs(_framed(each))
-    step = _log(tf.square(tf.reduce_max(steps, axis=-1, keepdims=True)))
-    held = size > 0.985 * tf.reduce_max(size, axis=[1, 2], keepdims=True)
-    told = [least, most, near + 3.0, step - _smooth(step, NEAR_FRAMES)]
-    told += [_share(size < 1e-4), _share(steps < 1e-5), _log(_share(held) + 1e-3) + 3.0]
-    return _most_and_least(tf.concat(told, axis=-1))
+    near = _smooth(_average(parts), NEAR_FRAMES)
+    least, most = tf.reduce_min(parts, axis=-1, keepdims=True) - near, _greatest(parts) - near
+    step, zero, held, high = tf.split(told, 4, axis=-1)
+    step = _log(tf.square(step))
+    found = [least, most, near + 3.0, step - _smooth(step, NEAR_FRAMES), zero, held, _log(high + 1e-3) + 3.0]
+    return _most_and_least(tf.concat(found, axis=-1))
 
 
 def _share(true: Tensor) -> Tensor:
-    return tf.reduce_mean(tf.cast(true, tf.float32), axis=-1, keepdims=True)
+    return _average(tf.cast(true, tf.float32))
+
+
+def _average(values: Tensor) -> Tensor:
+    return tf.reduce_mean(values, axis=-1, keepdims=True)
+
+
+def _greatest(values: Tensor) -> Tensor:
+    return tf.reduce_max(values, axis=-1, keepdims=True)
 
 
 def _stereo(each: Tensor) -> Tensor:
@@ -199,46 +256,8 @@ def _flatness(powers: Tensor) -> Tensor:
     told = []
     for low, high in itertools.pairwise(edges):
         part = powers[..., low:high]
-        told.append(_share_of(_log(part)) - _log(_share_of(part)))
+        told.append(_average(_log(part)) - _log(_average(part)))
     return tf.concat(told, axis=-1)
-
-
-def _share_of(part: Tensor) -> Tensor:
-    return tf.reduce_mean(part, axis=-1, keepdims=True)
-
-
-def _repeats(mel: Tensor) -> Tensor:
-    """How like the mel spectra of REPEATED_FRAMES are those some LAGS earlier: the least distance, against the mean."""
-    coarse = tf.reduce_mean(tf.reshape(mel, [-1, FRAMES, BANDS // 2, 2]), axis=-1)
-    away = []
-    for lag in LAGS:
-        earlier = tf.pad(coarse[:, :-lag], [[0, 0], [lag, 0], [0, 0]], constant_values=9.0)
-        away.append(tf.reduce_mean(tf.abs(coarse - earlier), axis=-1))
-    distances = _smooth(tf.stack(away, axis=-1), REPEATED_FRAMES)
-    least, mean = tf.reduce_min(distances, axis=-1, keepdims=True), tf.reduce_mean(distances, axis=-1, keepdims=True)
-    return tf.concat([tf.math.log(least + 0.01), least / (mean + 0.01)], axis=-1)
-
-
-def _comb(each: Tensor) -> Tensor:
-    """How far harmonics of the mains stand out, [batch, FRAMES, len(MAINS_HZ) * HARMONICS], averaged over seconds."""
-    slow = tf.reduce_mean(tf.reshape(each, [-1, FRAMES * HOP // SLOWER, SLOWER]), axis=-1)
-    spectra = power(stft(_around(slow, COMB_WINDOW, COMB_HOP), COMB_WINDOW, COMB_HOP, COMB_FFT)) / COMB_WINDOW
-    levels = _log(tf.reduce_mean(_paired(spectra), axis=1) + 1e-7)
-    stands_out = _smooth(tf.matmul(levels, tf.constant(_teeth())), STEADY)
-    return tf.repeat(stands_out, COMB_HOP * SLOWER // HOP, axis=1)
-
-
-def _teeth() -> FloatArray:
-    """[bins, teeth]: the bins of each harmonic, less those around it."""
-    step_hz = RATE_HZ / SLOWER / COMB_FFT
-    bins = np.arange(COMB_FFT // 2 + 1)
-    columns = []
-    for mains_hz in MAINS_HZ:
-        for harmonic in range(1, HARMONICS + 1):
-            away = np.abs(bins - mains_hz * harmonic / step_hz)
-            on, beside = np.maximum(0, 1 - away / 1.5), ((away > 3) & (away < 8)).astype(float)
-            columns.append(on / on.sum() - beside / beside.sum())
-    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def _shifts(each: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ CHANNELS = 2
 HOP = 441  #: samples, 10 ms
 FRAMES = 800  #: of a window
 BANDS = 64  #: of the mel spectrum
-FEATURES = BANDS + 12 + 14 + 4 + 3 + 2 + 16 + 25
+FEATURES = BANDS + 12 + 14 + 4 + 3 + 25
 CELL = 10  #: frames of which the highest counts in a clip: 0.1 s, the resolution asked for
 SLOWER = 4  #: frames of a step of the GRU
 
@@ -83,8 +83,47 @@ def _context(frames: Any, size: NetworkConfig) -> Any:
     """What is heard before and after each frame, from steps of SLOWER frames: [batch, FRAMES, 2 recurrent]."""
     both = [pool(SLOWER)(frames) for pool in (layers.MaxPooling1D, layers.AveragePooling1D)]
     steps = _normalised(layers.Conv1D(size.wide, 3, padding="same", use_bias=False))(layers.Concatenate()(both))
-    heard = layers.Bidirectional(layers.GRU(size.recurrent, return_sequences=True))(steps)
-    return layers.UpSampling1D(SLOWER)(heard)
+    return layers.UpSampling1D(SLOWER)(BothWays(size.recurrent)(steps))
+
+
+class BothWays(layers.Layer):
+    """A GRU forwards and another one backwards over [batch, steps, inputs]: [batch, steps, 2 units].
+
+    As layers.Bidirectional(layers.GRU(units, return_sequences=True)), with weights in its order; but both take their
+    steps together, and what the inputs add to each is computed before the first: less than half as many operations.
+    """
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.units = units
+        self.ways = [layers.GRUCell(units), layers.GRUCell(units)]
+
+    def build(self, shape: Any) -> None:
+        """Draws the weights for inputs of `shape`."""
+        for cell in self.ways:
+            cell.build(shape)
+
+    def call(self, heard: Any) -> Any:
+        """See the class."""
+        units, kernel, recurrent = self.units, self._of_both("kernel"), self._of_both("recurrent_kernel")
+        bias = self._of_both("bias")[:, :, None]  # [ways, of inputs and of states, 1, 3 units]
+        both = ops.stack([heard, ops.flip(heard, axis=1)])
+        given = ops.transpose(ops.matmul(both, kernel[:, None]) + bias[:, :1], (2, 0, 1, 3))
+
+        def step(state: Any, given: Any) -> tuple[Any, Any]:
+            kept = ops.matmul(state, recurrent) + bias[:, 1]
+            gates = ops.sigmoid(given[..., :-units] + kept[..., :-units])
+            update, reset = gates[..., :units], gates[..., units:]
+            new = ops.tanh(given[..., -units:] + reset * kept[..., -units:])
+            state = new + update * (state - new)
+            return state, state
+
+        _, states = ops.scan(step, ops.zeros_like(given[0, ..., :units]), given)
+        forwards, backwards = ops.unstack(ops.transpose(states, (1, 2, 0, 3)), 2)
+        return ops.concatenate([forwards, ops.flip(backwards, axis=1)], axis=-1)
+
+    def _of_both(self, name: str) -> Any:
+        return ops.stack([getattr(cell, name).value for cell in self.ways])
 
 
 def pooled(probabilities: Any) -> Any:

@@ -10,7 +10,18 @@ from models.defects import Heard
 from models.detection import export as exporting
 from models.detection.detector import NetworkDetector
 from models.detection.features import features
-from models.detection.network import CELL, FEATURES, FRAMES, HOP, RATE_HZ, NetworkConfig, loss, network, pooled
+from models.detection.network import (
+    CELL,
+    FEATURES,
+    FRAMES,
+    HOP,
+    RATE_HZ,
+    BothWays,
+    NetworkConfig,
+    loss,
+    network,
+    pooled,
+)
 from models.events import CLASSES, Fusion
 from models.saved import LoadedModel
 from tests.models.detection.test_features import music
@@ -46,6 +57,19 @@ def test_begun_with_nothing_is_defective():
     keras.utils.set_random_seed(1)
     heard = np.random.default_rng(0).normal(0, 1, (2, FRAMES, FEATURES)).astype(np.float32)
     assert np.asarray(network(SMALL)(heard, training=False)).mean() < 0.05
+
+
+def test_both_ways_is_a_gru_forwards_and_one_backwards():
+    keras.utils.set_random_seed(2)
+    plain = keras.layers.Bidirectional(keras.layers.GRU(5, return_sequences=True))
+    together = BothWays(5)
+    heard = np.random.default_rng(0).normal(0, 1, (2, 30, 3)).astype(np.float32)
+    shapes = [layer(heard).shape for layer in (plain, together)]
+    weights = [np.random.default_rng(at).normal(0, 1, w.shape) for at, w in enumerate(plain.get_weights())]
+    plain.set_weights(weights)
+    together.set_weights(weights)
+    assert shapes == [(2, 30, 10)] * 2
+    np.testing.assert_allclose(together(heard), plain(heard), atol=1e-5)
 
 
 def frames(*, low=0.001, first=100, count=1, high=0.99):

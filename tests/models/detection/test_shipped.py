@@ -18,7 +18,7 @@ from pipelines.train import RunConfig
 from tests import signals
 
 LENGTH_S = 14.0
-FOLDER = PRETRAINED / "defects" / "1"
+FOLDER = PRETRAINED / "defects" / "2"
 
 
 def music(seed):

@@ -10,7 +10,7 @@ from models.card import PRETRAINED, read_card
 from models.detection.detector import witnessed
 from models.events import CLASSES, Event
 
-CARD = read_card(PRETRAINED / "defects" / "1")
+CARD = read_card(PRETRAINED / "defects" / "2")
 
 
 def outputs(name: str, score: float) -> Outputs:
