@@ -17,6 +17,7 @@ from models.windows import FloatArray
 
 NEAR_S = 0.05  #: between what a measure and the network tell of the same
 WITNESS = 0.2  #: the network's score within an event that a measure is unsure of, for it to be told
+CERTAIN = 0.95  #: the score of a measure that saw from the samples themselves which of ALIKE it is
 STATIC = 0.83  #: and its score of digital noise, from which on that is what it is
 ALIKE = {"noise_burst", "digital_noise"}  #: classes that sound alike: where a measure tells one, no network tells one
 
@@ -73,7 +74,7 @@ def joined(outputs: Outputs, audio: Audio, facts: Facts) -> list[Event]:
 def witnessed(event: Event, outputs: Outputs) -> bool:
     """Whether an event of a measure stands: the measure is sure, or the network hears its like, if but faintly.
 
-    What the network takes for digital noise, and is surer of, is no burst of noise.
+    What the network takes for digital noise, and is surer of, is no burst of noise, unless a measure is CERTAIN.
     """
     card = outputs.card
     hop_s = (card.frame_hop_samples or 1) / card.sample_rate_hz
@@ -81,7 +82,7 @@ def witnessed(event: Event, outputs: Outputs) -> bool:
     within = outputs.frames[card.output_of("frame_scores").name][max(first, 0) : last + 1]
     heard = {label.name: float(within[:, n].max(initial=0.0)) for n, label in enumerate(card.labels)}
     own, static = heard.get(event.name, 0.0), heard.get("digital_noise", 0.0)
-    if event.name != "noise_burst":
+    if event.name != "noise_burst" or event.score >= CERTAIN:
         return event.score >= SURE or own > WITNESS
     return static <= max(own, event.score, STATIC) and (event.score >= SURE or max(own, static) > WITNESS)
 

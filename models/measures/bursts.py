@@ -53,6 +53,7 @@ WEIGHTS = np.array([-5.1, -3.8, 0.17, 0.2, -0.07, 0.32, 2.0])  # of what _eviden
 ODDS, LEAST_ODDS = -3.2, -2.0  # before any evidence; of what may come again
 EVEN_CREST, TOP, MOST_AT_TOP = 2.4, 0.998, 0.01  # peak over root mean square; share at the peak, unless clipped
 LEAST_TOLD, SURE = 0.8, 3.0  # log odds from which a burst is told, and that score 0.5
+MOST_SURE = 0.94  # the score that none exceeds: what is alike to the ear may have another origin
 NARROW_BELOW_HZ, NARROW = 32_000, 5.0  # log odds less
 SIBILANT_HZ, SIBILANT_DB, SIBILANT = 2500, 15.0, 4.5  # and where there is so much less below
 AGAIN, TEXTURE = 2.0, 0.7  # log odds less for each that is like it, and for each beyond two beside it
@@ -154,7 +155,7 @@ class BurstFinder(Finder):
             if odds > LEAST_TOLD:
                 ms = 1000 * (found.stop - found.start) / self.sample_rate_hz
                 words = f"noise for {ms:.0f} ms, {found.rise:.0f} dB above what was there before and after"
-                self.tell(found.start, found.stop, found.channel, 1 / (1 + np.exp(SURE - odds)), words)
+                self.tell(found.start, found.stop, found.channel, min(MOST_SURE, 1 / (1 + np.exp(SURE - odds))), words)
 
     def _joined(self, events: Sequence[Event]) -> list[Event]:
         """Of those that overlap the surest."""

@@ -89,7 +89,7 @@ class StaticFinder(Finder):
         if hard or (certain and even):
             words = f"white noise at {decibels(float(level)):.0f} dBFS{' with hard edges' if hard else ''}"
             name = self.name if even else self.also[0]
-            self.tell(runs[0].start * self._size, runs[-1].stop * self._size, channel, 0.9, words, name=name)
+            self.tell(runs[0].start * self._size, runs[-1].stop * self._size, channel, 0.95, words, name=name)
 
     def _close(self) -> None:
         for channel in range(self.channels):

@@ -29,7 +29,7 @@ def outputs(name: str, score: float) -> Outputs:
         (0.2, "digital_noise", 0.3, 1.1, True),
         (0.2, "noise_burst", 0.3, 2.1, False),
         (0.9, "digital_noise", 0.95, 1.1, False),
-        (0.99, "digital_noise", 0.95, 1.1, True),
+        (0.95, "digital_noise", 0.99, 1.1, True),
     ],
 )
 def test_a_burst_stands_by_itself_or_by_the_network(
