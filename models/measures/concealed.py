@@ -201,7 +201,7 @@ def _is_cut(frames: _Frames, first: int, stop: int, side: int) -> bool:
     """Whether beside a run, before it if `side` is -1, is another sound, and not a much softer one, as at a stroke."""
     joint, around = frames.count(JOINT_S), frames.count(AROUND_S)
     edge, far = (first, max(0, first - around)) if side < 0 else (stop, stop + around)
-    outside, near = slice(*sorted((edge, far))), slice(*sorted((edge, edge + side * (joint + 2))))
+    outside, near = slice(*sorted((edge, far))), slice(*sorted((edge, max(0, edge + side * (joint + 2)))))
     error, within = frames.error[outside], frames.error[first:stop]
     if len(error) < around // 2 or error.mean() < max(APART, CONTRAST * float(np.median(within))):
         return False

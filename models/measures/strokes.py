@@ -52,7 +52,9 @@ def _shape(wave: Samples, first: int, peak: int, sample_rate_hz: int) -> Array |
     before, after = (round(of * sample_rate_hz) for of in SHAPE_S)
     steps = np.diff(wave[max(0, first - before - SLACK) : peak + after + SLACK].astype(np.float64))
     onset = np.abs(steps[before:-after])
-    begin = int(np.argmax(onset >= 0.5 * onset.max(initial=0.0)))
+    if not len(onset):  # at an end of the recording
+        return None
+    begin = int(np.argmax(onset >= 0.5 * onset.max()))
     around = steps[begin : begin + before + after]
     energy = np.sort(around**2)
     if len(around) < before + after or energy[-3:].sum() >= SPREAD * energy.sum():

@@ -8,6 +8,7 @@ from scipy.signal import lfilter
 
 from models.measures.clicks import find_clicks
 from models.measures.outliers import added
+from tests import signals
 
 WEIGHTS = np.array([1.0, -1.6, 0.9, -0.2])
 RATE = 16_000
@@ -49,3 +50,15 @@ def test_an_impulse_in_a_voice_of_16_khz_is_a_click_and_its_glottal_pulses_are_n
     voice[32_150] += 0.4
     (click,) = find_clicks(voice, RATE)
     assert click.start_s == pytest.approx(32_150 / RATE, abs=0.0002)
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 96_000])
+@pytest.mark.parametrize("from_end", [2, 20, 60, 200])
+def test_a_click_at_an_end_of_the_recording_is_no_trouble(rate: int, from_end: int) -> None:
+    wave = 0.05 * np.sin(2 * np.pi * 220 * np.arange(2 * rate) / rate) + signals.noise(2.0, rate, 1e-3)
+    wave[from_end - 1] += 0.8
+    wave[-from_end] += 0.8
+    told = find_clicks(wave.astype(np.float32), rate)
+    assert all(
+        min(abs(event.start_s - at_s) for at_s in (from_end / rate, 2 - from_end / rate)) < 0.001 for event in told
+    )
