@@ -177,7 +177,8 @@ class GapFinder(Finder):
 
 def _sustained(peaks: Array, stop: int, level: float) -> bool:
     """Whether there is sound in most of the frames before `stop`."""
-    return bool(np.mean(peaks[max(0, stop - BEFORE_FRAMES) : stop] > RESUMED * level) > SUSTAINED)
+    before = peaks[max(0, stop - BEFORE_FRAMES) : stop]
+    return len(before) > 0 and bool(np.mean(before > RESUMED * level) > SUSTAINED)
 
 
 def _held(wave: Samples, shortest: int) -> list[tuple[int, int]]:
