@@ -19,6 +19,7 @@ NEAR_S = 0.05  #: between what a measure and the network tell of the same
 WITNESS = 0.2  #: the network's score within an event that a measure is unsure of, for it to be told
 CERTAIN = 0.95  #: the score of a measure that saw from the samples themselves which of ALIKE it is
 STATIC = 0.83  #: and its score of digital noise, from which on that is what it is
+CRACKLE_S = 0.5  #: beside crackle, where clicks are its own
 ALIKE = {"noise_burst", "digital_noise"}  #: classes that sound alike: where a measure tells one, no network tells one
 
 
@@ -68,7 +69,7 @@ def joined(outputs: Outputs, audio: Audio, facts: Facts) -> list[Event]:
     measured = [event for event in measured if witnessed(event, outputs)]
     # What a decoder refused is evidence, whoever settles the class.
     kept = [event for event in measured if event.name in names or event.name == "codec_damage"]
-    return merged([*kept, *beyond(kept, events_of(outputs))])
+    return merged(without_parts([*kept, *beyond(kept, events_of(outputs))]))
 
 
 def witnessed(event: Event, outputs: Outputs) -> bool:
@@ -85,6 +86,22 @@ def witnessed(event: Event, outputs: Outputs) -> bool:
     if event.name != "noise_burst" or event.score >= CERTAIN:
         return event.score >= SURE or own > WITNESS
     return static <= max(own, event.score, STATIC) and (event.score >= SURE or max(own, static) > WITNESS)
+
+
+def without_parts(events: Sequence[Event]) -> list[Event]:
+    """Events without the clicks that crackle consists of.
+
+    >>> told = [Event("click", 1.0, 1.0), Event("crackle", 1.1, 3.0), Event("click", 4.0, 4.0)]
+    >>> [event.start_s for event in without_parts(told)]
+    [1.1, 4.0]
+    """
+    crackle = [event for event in events if event.name == "crackle"]
+    return [
+        event
+        for event in events
+        if event.name != "click"
+        or not any(one.start_s - CRACKLE_S < event.start_s < one.end_s + CRACKLE_S for one in crackle)
+    ]
 
 
 def beyond(measured: Sequence[Event], heard: Iterable[Event]) -> list[Event]:
