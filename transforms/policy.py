@@ -139,14 +139,15 @@ class _Checked:
     def _within(self, table: str, name: str, value: float, span: tuple[float, float], words: str) -> None:
         low, high = span
         if not (abs(value) < math.inf and low <= value <= high):  # an integer may be too large for math.isfinite
-            self._refuse(table, name, f"{name} = {value} is outside {low:g}..{high:g}", words)
+            amiss = f"outside {low:g}..{high:g}" if abs(value) < math.inf else "no finite number"
+            self._refuse(table, name, f"{name} = {value} is {amiss}", words)
 
     def _check(self, table: str, name: str, value: Any, kind: type) -> None:
         fits = isinstance(value, bool) if kind is bool else not isinstance(value, bool) and isinstance(value, int)
         if not (fits or (kind is float and isinstance(value, float))):
             words = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
-            advice = "write it without quotes" if isinstance(value, str) else f"write {words}"
-            self._refuse(table, name, f"{name} = {value!r} is not {words}", advice)
+            quotes = ", without quotes" if isinstance(value, str) else ""
+            self._refuse(table, name, f"{name} = {value!r} is not {words}", f"write {words}{quotes}")
 
     def _known(self, table: str, given: dict[str, Any], known: Sequence[str], words: str) -> None:
         for name in given:

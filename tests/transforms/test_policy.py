@@ -35,7 +35,7 @@ def policy(folder: Path, text: str):
         ("[quality]\nmax_clipped_share = -1\n", 2, "max_clipped_share = -1 is outside 0..1"),
         ("[quality]\nmin_duration_s = -1\n", 2, "min_duration_s = -1 is outside 0..inf"),
         ("[quality]\nmin_stereo_correlation = 2\n", 2, "min_stereo_correlation = 2 is outside -1..1"),
-        ("[quality]\nmax_true_peak_dbtp = nan\n", 2, "max_true_peak_dbtp = nan is outside -inf..inf"),
+        ("[quality]\nmax_true_peak_dbtp = nan\n", 2, "max_true_peak_dbtp = nan is no finite number"),
         ("[quality]\nmax_duration_s = 5\nmin_duration_s = 9\n", 3, "min_duration_s = 9 is above max_duration_s = 5"),
         ("defects = 3\n", 1, "no table"),
         ("[defects.hum\n", 1, "is not TOML"),
