@@ -12,12 +12,12 @@ from models.audio import converted, converted_frames
 from models.card import Label, ModelError, pretrained, read_card
 from models.defects import BLOCK_S, SURE, Audio, Facts, Measures, check_measures
 from models.events import IMPULSIVE, Event, Fusion, fuse, merged, peaks
+from models.measures.finding import CERTAIN
 from models.model import Model
 from models.windows import FloatArray
 
 NEAR_S = 0.05  #: between what a measure and the network tell of the same
 WITNESS = 0.2  #: the network's score within an event that a measure is unsure of, for it to be told
-CERTAIN = 0.95  #: the score of a measure that saw from the samples themselves which of ALIKE it is
 STATIC = 0.83  #: and its score of digital noise, from which on that is what it is
 CRACKLE_S = 0.5  #: beside crackle, where clicks are its own
 ALIKE = {"noise_burst", "digital_noise"}  #: classes that sound alike: where a measure tells one, no network tells one

@@ -39,7 +39,7 @@ from models.measures.band_edges import (
 )
 from models.measures.blocks import Array, Samples, measured
 from models.measures.compiled import compiled
-from models.measures.finding import MOST_EVENTS, Finder
+from models.measures.finding import CERTAIN, MOST_EVENTS, Finder
 from models.measures.tonality import Tonality
 
 CELL_S = 0.0058
@@ -53,7 +53,7 @@ WEIGHTS = np.array([-5.1, -3.8, 0.17, 0.2, -0.07, 0.32, 2.0])  # of what _eviden
 ODDS, LEAST_ODDS = -3.2, -2.0  # before any evidence; of what may come again
 EVEN_CREST, TOP, MOST_AT_TOP = 2.4, 0.998, 0.01  # peak over root mean square; share at the peak, unless clipped
 LEAST_TOLD, SURE = 0.8, 3.0  # log odds from which a burst is told, and that score 0.5
-MOST_SURE = 0.94  # the score that none exceeds: what is alike to the ear may have another origin
+MOST_SURE = CERTAIN - 0.01  # the score that none exceeds: what is alike to the ear may have another origin
 NARROW_BELOW_HZ, NARROW = 32_000, 5.0  # log odds less
 SIBILANT_HZ, SIBILANT_DB, SIBILANT = 2500, 15.0, 4.5  # and where there is so much less below
 AGAIN, TEXTURE = 2.0, 0.7  # log odds less for each that is like it, and for each beyond two beside it

@@ -18,6 +18,7 @@ from models.events import Event, merged
 from models.measures.blocks import Array, Meter, Samples
 
 SAME_S = 0.001  #: within which channels do something at once
+CERTAIN = 0.95  #: the score of what was seen from the samples themselves, where others may only sound like it
 MOST_EVENTS = 10_000  #: of one class that are kept; a recording with more is told to be full of them
 
 

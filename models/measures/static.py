@@ -19,7 +19,7 @@ import numpy as np
 from models.events import Event, runs_of
 from models.measures.blocks import Array, Samples, measured
 from models.measures.compiled import compiled
-from models.measures.finding import Finder, decibels
+from models.measures.finding import CERTAIN, Finder, decibels
 
 FRAME_S = 0.005
 LOUD, SOFT = 10 ** (-10 / 20), 10 ** (-26 / 20)  # root mean square, without and with hard edges
@@ -89,7 +89,7 @@ class StaticFinder(Finder):
         if hard or (certain and even):
             words = f"white noise at {decibels(float(level)):.0f} dBFS{' with hard edges' if hard else ''}"
             name = self.name if even else self.also[0]
-            self.tell(runs[0].start * self._size, runs[-1].stop * self._size, channel, 0.95, words, name=name)
+            self.tell(runs[0].start * self._size, runs[-1].stop * self._size, channel, CERTAIN, words, name=name)
 
     def _close(self) -> None:
         for channel in range(self.channels):
