@@ -12,10 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.measures.blocks import Array, Samples
+from models.measures.blocks import Array, Places, Samples
 from models.measures.compiled import compiled
-
-Places = npt.NDArray[np.int64]
 
 SHORTEST_LAG_S, LONGEST_LAG_S = 0.005, 0.0605
 WORD = 32  # signs that are looked for

@@ -14,10 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.measures.blocks import Array, Samples
+from models.measures.blocks import Array, Places, Samples
 from models.measures.compiled import compiled
-
-Places = npt.NDArray[np.int64]
 
 EDGES_HZ = (350, 1000, 1700, 2500, 3300, 4200, 5200, 6400, 8000, 10_000, 12_500, 16_000, 21_000)
 FAINTEST = np.float32(1e-10)  # power

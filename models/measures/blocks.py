@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 Samples = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
+Places = npt.NDArray[np.int64]  #: frames, cells or bins
 Value = TypeVar("Value")
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 192_000

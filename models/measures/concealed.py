@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.events import Event, runs_of
-from models.measures.again import FAINTEST, Pairs, Places, pairs_in, unlike, unlike_faded, whitened
-from models.measures.blocks import Array, Samples, measured
+from models.measures.again import FAINTEST, Pairs, pairs_in, unlike, unlike_faded, whitened
+from models.measures.blocks import Array, Places, Samples, measured
 from models.measures.finding import Finder, decibels
 
 FRAME_S, FRAME = 0.001, 16  # or as many samples, if these last longer

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import rfft
 
-from models.measures.blocks import Array, Meter, Samples, Value, measured, power_db, within_float32
+from models.measures.blocks import Array, Meter, Places, Samples, Value, measured, power_db, within_float32
 from models.measures.compiled import compiled
 from models.measures.decimate import Decimator
 from models.measures.spectrum import DIGITAL_SILENCE, LevelHistogram
@@ -36,8 +36,6 @@ ALL_OVER_NEIGHBOURS_DB = 10.0  # of all lines of a series together
 NEIGHBOURS_HZ = 2.5
 FAINTEST_POWER = 1e-12  # of a line; below -120 dBFS lie the roundings of float32
 _LINE_BINS = 2  # a Hann window spreads a line over two bins on either side
-
-Bins = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +173,7 @@ def _power(lines: list[_Line]) -> float:
 
 
 @cache
-def _near(bin_hz: float, mains_hz: int) -> Bins:
+def _near(bin_hz: float, mains_hz: int) -> Places:
     """The first and the last bin near each harmonic, where the mains' line may be, [harmonics, 2]."""
     near_hz = mains_hz * np.arange(1, int(HIGHEST_HZ / mains_hz) + 1)
     reach, middle = np.ceil(near_hz * MAINS_WITHIN / bin_hz).astype(int) + 1, np.rint(near_hz / bin_hz).astype(int)
@@ -183,7 +181,7 @@ def _near(bin_hz: float, mains_hz: int) -> Bins:
 
 
 @compiled
-def _peaks(still: Array, near: Bins, around: int) -> tuple[Bins, npt.NDArray[np.bool_]]:
+def _peaks(still: Array, near: Places, around: int) -> tuple[Places, npt.NDArray[np.bool_]]:
     """The highest bins at the harmonics, [n, harmonics]; and whether each is about as high as a line must be.
 
     Args:
@@ -206,7 +204,7 @@ def _peaks(still: Array, near: Bins, around: int) -> tuple[Bins, npt.NDArray[np.
     return peaks, may_stand_out
 
 
-def _lines(peaks: Bins, measures: Array, bin_hz: float, mains_hz: int) -> list[_Line]:
+def _lines(peaks: Places, measures: Array, bin_hz: float, mains_hz: int) -> list[_Line]:
     """Of the highest bins at the harmonics those that are peaks of their own, and near enough to the mains."""
     lines = []
     for harmonic, (peak, measure) in enumerate(zip(peaks.tolist(), measures.tolist(), strict=True), 1):
@@ -219,7 +217,7 @@ def _lines(peaks: Bins, measures: Array, bin_hz: float, mains_hz: int) -> list[_
 
 
 @compiled
-def _measured(still: Array, peaks: Bins, around: int) -> Array:
+def _measured(still: Array, peaks: Places, around: int) -> Array:
     """Of the highest bins of a spectrum: offset in bins, power, dB over what is beside, and over its median, [n, 4].
 
     The offset is that of a Hann window, (2 r - 1) / (r + 1), r of amplitudes; NaN where a bin beside is higher.

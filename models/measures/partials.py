@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import rfft
 
-from models.measures.blocks import Array, Samples
+from models.measures.blocks import Array, Places, Samples
 from models.measures.compiled import compiled
 from models.measures.decimate import Decimator
 
@@ -28,8 +28,6 @@ REACH = 120  #: steps by which places may be shifted at the most, either way: 60
 NONE = np.float32(-30_000)  #: the place of no partial
 ALIKE_DB = 12.0  # levels of one partial in two frames differ by less
 _SHIFTS = 2 * REACH + 1
-
-Places = npt.NDArray[np.int64]
 
 
 class Partials:
